@@ -1,0 +1,148 @@
+// The catalog's JSON documents, as format-spec/catalog.md lists them. Keys are snake_case; readers
+// ignore keys they do not know.
+
+/// `database`: what this directory is.
+package struct DatabaseDocument: Codable, Equatable, Sendable {
+    package static let formatName = "graddb"
+    package static let currentVersion = 1
+    /// Features that this program understands beyond the version: none yet.
+    package static let knownReaderFeatures: Set<String> = []
+    package static let knownWriterFeatures: Set<String> = []
+
+    package var format = Self.formatName
+    package var formatVersion = Self.currentVersion
+    /// Who does not know one of these must not read.
+    package var readerFeatures: [String] = []
+    /// Who does not know one of these must not write.
+    package var writerFeatures: [String] = []
+    package var created: String
+
+    package init(created: String) { self.created = created }
+}
+
+/// `counters`: numbers that are never given twice.
+package struct CountersDocument: Codable, Equatable, Sendable {
+    package var nextTable: UInt32 = 1
+    package var nextSegment: UInt64 = 1
+
+    package init() {}
+}
+
+/// What a row stands for.
+public enum RowUnit: String, Codable, Sendable, CaseIterable {
+    case example, token
+}
+
+/// A vector column of a table.
+public struct Layer: Codable, Equatable, Sendable {
+    /// Position among the table's layers, also its number in block keys.
+    package var number: UInt32
+    public var name: String
+    /// Elements of one row's vector.
+    public var dims: Int
+    public var codec: CodecKind
+    /// Seed of the rotation, as hexadecimal text: JSON numbers end at 2^53 for many readers.
+    package var seed: String
+
+    package init(number: UInt32, name: String, dims: Int, codec: CodecKind, seed: UInt64) {
+        self.number = number
+        self.name = name
+        self.dims = dims
+        self.codec = codec
+        self.seed = "0x" + String(seed, radix: 16)
+    }
+
+    package var seedValue: UInt64 {
+        get throws {
+            guard seed.hasPrefix("0x"), let value = UInt64(seed.dropFirst(2), radix: 16) else {
+                throw GradDBError.corrupt("layer \(name) has a malformed seed '\(seed)'")
+            }
+            return value
+        }
+    }
+}
+
+/// `table/<name>`: a table's schema.
+package struct TableDocument: Codable, Equatable, Sendable {
+    package var table: UInt32
+    package var name: String
+    package var unit: RowUnit
+    package var layers: [Layer]
+    package var fields: [Field]
+    /// Most rows in a row group.
+    package var rowGroup: Int
+    package var created: String
+}
+
+/// `head/<table>`: which snapshot is the newest, and how the table's ids are typed.
+package struct HeadDocument: Codable, Equatable, Sendable {
+    package var snapshot: UInt64 = 0
+    /// Row numbers given so far; the next new id gets this one.
+    package var nextRow: UInt64 = 0
+    /// `string` or `int`, once the first row is there.
+    package var idType: FieldType?
+    /// Checkpoints made so far; the next new one gets this number.
+    package var nextCheckpoint: UInt32 = 0
+
+    package init() {}
+}
+
+/// `snapshot/<table>/<number>`: an immutable state of a table.
+package struct SnapshotDocument: Codable, Equatable, Sendable {
+    package var snapshot: UInt64
+    /// The snapshot it was made from; 0 is the empty table.
+    package var parent: UInt64
+    package var time: String
+    package var message: String
+    /// The checkpoint that this commit added vectors to.
+    package var checkpoint: UInt32?
+    /// Rows (ids) of the table in this snapshot: those with smaller row numbers.
+    package var nextRow: UInt64
+    package var segments: Int
+    package var bytes: UInt64
+}
+
+/// `segment/<table>/<number>`: what one writer wrote for one checkpoint.
+package struct SegmentDocument: Codable, Equatable, Sendable {
+    package var segment: UInt64
+    package var checkpoint: UInt32
+    package var rows: Int
+    package var rowGroups: Int
+    /// Rows in every row group but the last.
+    package var rowsPerGroup: Int
+    /// Bytes of its blocks.
+    package var bytes: UInt64
+    /// Smallest and largest row number in it.
+    package var firstRow: UInt64
+    package var lastRow: UInt64
+    /// The first snapshot that has it.
+    package var added: UInt64
+
+    /// Rows of row group `group`.
+    package func rows(ofGroup group: Int) -> Int {
+        min(rowsPerGroup, rows - group * rowsPerGroup)
+    }
+}
+
+/// `checkpoint/<table>/<number>`: a model state.
+package struct CheckpointDocument: Codable, Equatable, Sendable {
+    package var checkpoint: UInt32
+    package var name: String
+    package var step: Int64?
+    /// Its weight in sums over checkpoints: the learning rate there.
+    package var weight: Double?
+    /// The first snapshot that has it.
+    package var added: UInt64
+}
+
+/// `tag/<table>/<name>`: a name for a snapshot.
+package struct TagDocument: Codable, Equatable, Sendable {
+    package var snapshot: UInt64
+}
+
+/// `reservation/<segment>`: a writer is at work (or died) on this segment.
+package struct ReservationDocument: Codable, Equatable, Sendable {
+    package var table: UInt32
+    /// Whether records of unpublished rows may have been written ahead of the publication.
+    package var spilled = false
+}

@@ -1,0 +1,86 @@
+// Removes what a writer left behind that never published: format-spec/commit.md lists the states.
+//
+// Runs under the database's lock, before anything is written, so that every reservation found
+// belongs to a writer that is gone. Each step may be interrupted and run again: the reservation
+// goes last.
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+package struct Recovery {
+    private let store: RocksStore
+
+    package init(store: RocksStore) { self.store = store }
+
+    package func run(stagingDirectory: String) throws {
+        let reservations = try Catalog(store).documents(
+            Catalog.Key.reservations, as: ReservationDocument.self)
+        for (suffix, reservation) in reservations {
+            guard let segment = UInt64(suffix, radix: 16) else {
+                throw GradDBError.corrupt("the catalog has a reservation named '\(suffix)'")
+            }
+            try undo(reservation, segment: segment)
+        }
+        try? FileManager.default.removeItem(atPath: stagingDirectory)
+    }
+
+    /// Takes back everything that an unpublished segment may have left in the database.
+    package func undo(_ reservation: ReservationDocument, segment: UInt64) throws {
+        let table = reservation.table
+        try removeBlocks(Keys.segmentPrefix(table: table, segment: segment))
+        let batch = WriteBatch(store)
+        if reservation.spilled { try removeRecords(table: table, batch) }
+        deleteRange(.fields, prefix: Keys.rowMapPrefix(table: table, segment: segment), batch)
+        batch.delete(document: Catalog.Key.reservation(segment))
+        try store.write(batch, sync: true)
+    }
+
+    private func removeBlocks(_ prefix: [UInt8]) throws {
+        // A segment's files hold nothing else, so whole files go, without tombstones.
+        try store.deleteFiles(.blocks, prefix: prefix)
+        var isEmpty = true
+        try store.forEach(.blocks, prefix: prefix) { _, _ in
+            isEmpty = false
+            return false
+        }
+        guard !isEmpty else { return }
+        let batch = WriteBatch(store)
+        deleteRange(.blocks, prefix: prefix, batch)
+        try store.write(batch, sync: true)
+    }
+
+    /// Removes keys, records and columns of rows that no snapshot has.
+    private func removeRecords(table: UInt32, _ batch: WriteBatch) throws {
+        let catalog = Catalog(store)
+        let head: HeadDocument = try catalog.document(Catalog.Key.head(table)) ?? HeadDocument()
+        deleteRange(
+            .rows, from: Keys.row(table: table, head.nextRow), prefix: Keys.tablePrefix(table),
+            batch)
+        let fields = try catalog.documents(Catalog.Key.tables, as: TableDocument.self)
+            .first { $0.document.table == table }?.document.fields.count ?? 0
+        for field in (0..<UInt32(fields)) + [RowRegistry.idColumn] {
+            deleteRange(
+                .fields, from: Keys.column(table: table, field: field, firstRow: head.nextRow),
+                prefix: Keys.columnPrefix(table: table, field: field), batch)
+        }
+        try store.forEach(.keys, prefix: Keys.tablePrefix(table)) { key, value in
+            let row = value.count == 8 ? value.loadUnaligned(as: UInt64.self) : 0
+            if UInt64(littleEndian: row) >= head.nextRow { batch.delete(.keys, [UInt8](key)) }
+            if batch.byteCount > 16 << 20 {
+                try store.write(batch, sync: true)
+                batch.clear()
+            }
+            return true
+        }
+    }
+
+    private func deleteRange(
+        _ family: ColumnFamily, from start: [UInt8]? = nil, prefix: [UInt8], _ batch: WriteBatch
+    ) {
+        guard let end = Keys.end(ofPrefix: prefix) else { return }
+        batch.deleteRange(family, from: start ?? prefix, to: end)
+    }
+}

@@ -1,0 +1,71 @@
+// What callers outside the engine may know of a table's state and history.
+
+/// A model state of a table.
+public struct CheckpointInfo: Sendable {
+    public var name: String
+    public var step: Int64?
+    /// Its weight in sums over checkpoints.
+    public var weight: Double?
+    /// Rows that have vectors at it.
+    public var rows: Int
+}
+
+/// A snapshot of a table, as its log shows it.
+public struct SnapshotInfo: Sendable {
+    public var number: UInt64
+    /// 0 is the empty table.
+    public var parent: UInt64
+    /// RFC 3339, UTC.
+    public var time: String
+    public var message: String
+    /// The checkpoint that the commit added to.
+    public var checkpoint: String?
+    /// Rows (ids) of the table then.
+    public var rows: UInt64
+    public var segments: Int
+    /// Bytes of its blocks.
+    public var bytes: UInt64
+    public var tags: [String]
+}
+
+extension Table {
+    /// Rows (ids) in the newest snapshot.
+    public var rowCount: UInt64 { head.nextRow }
+
+    /// The newest snapshot's number; 0 before the first commit.
+    public var newestSnapshot: UInt64 { head.snapshot }
+
+    public var segmentCount: Int {
+        get throws { try newest.segments.count }
+    }
+
+    /// Bytes of the newest snapshot's blocks.
+    public var bytes: UInt64 {
+        get throws { try newest.segments.reduce(0) { $0 + $1.bytes } }
+    }
+
+    /// In the order they were made.
+    public var checkpoints: [CheckpointInfo] {
+        get throws {
+            let view = try newest
+            return view.checkpoints.map {
+                CheckpointInfo(
+                    name: $0.name, step: $0.step, weight: $0.weight,
+                    rows: view.rowCount(of: $0))
+            }
+        }
+    }
+
+    /// All snapshots, oldest first.
+    public var history: [SnapshotInfo] {
+        let names = (try? newest)?.checkpoints ?? []
+        return snapshots.map { snapshot in
+            SnapshotInfo(
+                number: snapshot.snapshot, parent: snapshot.parent, time: snapshot.time,
+                message: snapshot.message,
+                checkpoint: names.first { $0.checkpoint == snapshot.checkpoint }?.name,
+                rows: snapshot.nextRow, segments: snapshot.segments, bytes: snapshot.bytes,
+                tags: tags.filter { $0.value == snapshot.snapshot }.keys.sorted())
+        }
+    }
+}

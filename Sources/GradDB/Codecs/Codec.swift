@@ -1,0 +1,98 @@
+// What a codec is. One file per codec implements this; `CodecKind` is the list of them.
+//
+// A codec turns a row of floats into `rowBytes` bytes plus two numbers (scale and squared norm),
+// and scores encoded rows against encoded queries slab by slab. What a score *is* for a codec, is
+// normative: format-spec/codecs.md.
+
+/// The codecs by name (in schemas) and number (in block headers).
+public enum CodecKind: String, Codable, Sendable, CaseIterable {
+    case f32, f16, int8
+
+    package var number: UInt16 {
+        switch self {
+        case .f32: 1
+        case .f16: 2
+        case .int8: 4
+        }
+    }
+
+    /// The codec for a layer. `seed` matters only to codecs that rotate.
+    package func codec(dims: Int, seed: UInt64, kernels: KernelSet) -> any Codec {
+        switch self {
+        case .f32: FloatCodec(dims: dims, kernels: kernels)
+        case .f16: HalfCodec(dims: dims, kernels: kernels)
+        case .int8: Int8Codec(dims: dims, seed: seed, kernels: kernels)
+        }
+    }
+}
+
+/// What is kept of a row in a layer beside its bytes.
+package struct RowStatistics: Equatable, Sendable {
+    /// What a stored integer is multiplied with; 1 for float codecs.
+    package var scale: Float
+    /// Sum of squares of the decoded row, in double.
+    package var squaredNorm: Double
+}
+
+/// Why a row cannot be encoded; the ingest adds file, layer and row id.
+package struct EncodingFailure: Error {
+    package var reason: String
+}
+
+/// A query vector in the form that a codec's kernels take.
+package struct EncodedQuery: Sendable {
+    /// Elements as the codec wants them (int8 or f32), one row.
+    package var bytes: [UInt8]
+    /// Per slab, what the kernel needs to know beforehand (int8: the sum of its elements).
+    package var slabSums: [Int32]
+    package var scale: Float
+    package var squaredNorm: Double
+}
+
+/// One layer's encoding. Thread-safe: all state is constant.
+package protocol Codec: Sendable {
+    var dims: Int { get }
+    var elementBytes: Int { get }
+
+    /// Encodes a row. `row` holds finite floats and may be overwritten as scratch space;
+    /// `target` takes `rowBytes` bytes.
+    func encode(
+        _ row: UnsafeMutableBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer
+    ) throws(EncodingFailure) -> RowStatistics
+
+    /// The inverse as far as there is one, in the basis of the original vector.
+    func decode(
+        _ bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
+        into target: UnsafeMutableBufferPointer<Float>)
+
+    /// Encodes a query given as `dims` finite floats.
+    func encodeQuery(_ query: [Float]) throws(EncodingFailure) -> EncodedQuery
+
+    /// Makes a query of a stored row, without re-encoding where that is exact.
+    func query(fromRow bytes: [UInt8], _ statistics: RowStatistics) -> EncodedQuery
+
+    /// Adds to `sums[r]` the dot product of row r's slab with the query's same slab.
+    func accumulate(
+        rows: UnsafeRawPointer, rowCount: Int, stride: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>, prefetch: UnsafeRawBufferPointer)
+
+    /// The layer's dot product, from what all slabs added up.
+    func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double
+}
+
+/// Eight bytes that hold the running sum of a row and query: an exact integer or a double.
+package struct Accumulator: Sendable {
+    package var bits: UInt64 = 0
+
+    package init() {}
+    package var integer: Int64 { Int64(bitPattern: bits) }
+    package var double: Double { Double(bitPattern: bits) }
+}
+
+extension Codec {
+    package var rowBytes: Int { dims * elementBytes }
+    package var geometry: SlabGeometry { SlabGeometry(rowBytes: rowBytes) }
+    /// Dims of one row in slab `slab`.
+    package func dims(ofSlab slab: Int) -> Int { geometry.bytes(ofSlab: slab) / elementBytes }
+    package func firstDim(ofSlab slab: Int) -> Int { slab * SlabGeometry.slabBytes / elementBytes }
+}

@@ -1,0 +1,64 @@
+// f32: the bytes as they came. Scores are doubles, summed in sixteen lanes per slab, slab after
+// slab: the same on every processor, because a product of two floats is exact in double.
+
+import CGradKernels
+
+package struct FloatCodec: Codec {
+    package let dims: Int
+    package let elementBytes = 4
+    private let kernels: KernelSet
+
+    package init(dims: Int, kernels: KernelSet) {
+        self.dims = dims
+        self.kernels = kernels
+    }
+
+    package func encode(
+        _ row: UnsafeMutableBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer
+    ) throws(EncodingFailure) -> RowStatistics {
+        target.copyMemory(from: UnsafeRawBufferPointer(row))
+        return RowStatistics(
+            scale: 1, squaredNorm: kernels.table.sum_of_squares(row.baseAddress, dims))
+    }
+
+    package func decode(
+        _ bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
+        into target: UnsafeMutableBufferPointer<Float>
+    ) {
+        UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
+    }
+
+    package func encodeQuery(_ query: [Float]) throws(EncodingFailure) -> EncodedQuery {
+        floatQuery(query, kernels)
+    }
+
+    package func query(fromRow bytes: [UInt8], _ statistics: RowStatistics) -> EncodedQuery {
+        EncodedQuery(
+            bytes: bytes, slabSums: [], scale: 1, squaredNorm: statistics.squaredNorm)
+    }
+
+    package func accumulate(
+        rows: UnsafeRawPointer, rowCount: Int, stride: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>, prefetch: UnsafeRawBufferPointer
+    ) {
+        query.bytes.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress else { return }
+            kernels.table.dot_f32(
+                rows.assumingMemoryBound(to: Float.self), rowCount, stride, dims(ofSlab: slab),
+                (start + firstDim(ofSlab: slab) * 4).assumingMemoryBound(to: Float.self),
+                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Double.self),
+                prefetch.baseAddress, prefetch.count)
+        }
+    }
+
+    package func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double {
+        sum.double
+    }
+}
+
+/// A query as f32, for the codecs that score floats.
+func floatQuery(_ query: [Float], _ kernels: KernelSet) -> EncodedQuery {
+    EncodedQuery(
+        bytes: query.withUnsafeBytes { [UInt8]($0) }, slabSums: [], scale: 1,
+        squaredNorm: kernels.table.sum_of_squares(query, query.count))
+}

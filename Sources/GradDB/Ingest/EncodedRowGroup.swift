@@ -1,0 +1,129 @@
+// The blocks of one row group in memory, laid out as they will be stored.
+
+/// One block's place in the group's buffer.
+package struct BlockSlot: Sendable {
+    package var key: BlockKey
+    package var layerIndex: Int
+    package var layout: BlockLayout
+    package var dims: Int
+    package var firstDim: Int
+    package var offset: Int
+}
+
+/// A buffer that holds all blocks of a row group, in key order. Reused from group to group.
+package final class EncodedRowGroup: @unchecked Sendable {
+    // Workers write disjoint parts; the owner hands it on only after they have been joined.
+    package private(set) var slots: [BlockSlot] = []
+    /// Slots of each layer, by slab.
+    package private(set) var slotsOfLayer: [Range<Int>] = []
+    private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+
+    package init() {}
+
+    deinit { buffer.deallocate() }
+
+    /// Lays out the blocks for a group of `rows` rows.
+    package func prepare(
+        table: UInt32, segment: UInt64, rowGroup: UInt32, rows: Int, codecs: [any Codec]
+    ) {
+        slots.removeAll(keepingCapacity: true)
+        slotsOfLayer.removeAll(keepingCapacity: true)
+        var offset = 0
+        for (layer, codec) in codecs.enumerated() {
+            let first = slots.count
+            let geometry = codec.geometry
+            for slab in 0..<geometry.slabCount {
+                let layout = BlockLayout(
+                    rows: rows, stride: geometry.bytes(ofSlab: slab), hasStatistics: slab == 0)
+                slots.append(
+                    BlockSlot(
+                        key: BlockKey(
+                            table: table, segment: segment, rowGroup: rowGroup,
+                            layer: UInt32(layer), slab: UInt32(slab)),
+                        layerIndex: layer, layout: layout, dims: codec.dims(ofSlab: slab),
+                        firstDim: codec.firstDim(ofSlab: slab), offset: offset))
+                offset += (layout.byteCount + 63) & ~63
+            }
+            slotsOfLayer.append(first..<slots.count)
+        }
+        if buffer.count < offset {
+            buffer.deallocate()
+            buffer = .allocate(byteCount: offset, alignment: 64)
+        }
+    }
+
+    /// All bytes of a block.
+    package func block(_ slot: BlockSlot) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(
+            rebasing: buffer[slot.offset..<slot.offset + slot.layout.byteCount])
+    }
+
+    package var byteCount: Int { slots.reduce(0) { $0 + $1.layout.byteCount } }
+
+    /// Stores one encoded row: its slabs into the blocks of its layer, its statistics into slab 0.
+    package func store(
+        _ encoded: UnsafeRawBufferPointer, _ statistics: RowStatistics, layer: Int, row: Int
+    ) {
+        var start = 0
+        for index in slotsOfLayer[layer] {
+            let slot = slots[index]
+            let block = block(slot)
+            let stride = slot.layout.stride
+            let target = slot.layout.payloadOffset + row * stride
+            UnsafeMutableRawBufferPointer(rebasing: block[target..<target + stride])
+                .copyMemory(from: UnsafeRawBufferPointer(rebasing: encoded[start..<start + stride]))
+            start += stride
+            if slot.layout.hasStatistics {
+                statistics.store(to: block, row: row)
+            }
+        }
+    }
+
+    /// Computes a block's checksums and header, once all its rows are stored.
+    package func seal(slot index: Int, codec: CodecKind, kernels: KernelSet) {
+        let slot = slots[index]
+        let block = block(slot)
+        let layout = slot.layout
+        for chunk in 0..<layout.chunkCount {
+            let rows = layout.rows(ofChunk: chunk)
+            let start = layout.payloadOffset + rows.lowerBound * layout.stride
+            let end = layout.payloadOffset + rows.upperBound * layout.stride
+            block.storeBytes(
+                of: kernels.hash(UnsafeRawBufferPointer(rebasing: block[start..<end])).littleEndian,
+                toByteOffset: layout.checksumsOffset + chunk * 8, as: UInt64.self)
+        }
+        var norms = 0.0...0.0
+        if layout.hasStatistics, layout.rows > 0 {
+            let all = (0..<layout.rows).map {
+                RowStatistics(loading: UnsafeRawBufferPointer(block), row: $0).squaredNorm
+            }
+            norms = (all.min() ?? 0)...(all.max() ?? 0)
+        }
+        BlockHeader(
+            codec: codec.number, key: slot.key, dims: slot.dims, firstDim: slot.firstDim,
+            layout: layout, squaredNorms: norms
+        ).write(to: block, hash: kernels.hash)
+    }
+}
+
+extension RowStatistics {
+    // 16 bytes a row: scale f32, zero u32, squared norm f64.
+
+    package func store(to block: UnsafeMutableRawBufferPointer, row: Int) {
+        let offset = BlockLayout.headerBytes + row * BlockLayout.statisticsBytesPerRow
+        block.storeBytes(of: scale.bitPattern.littleEndian, toByteOffset: offset, as: UInt32.self)
+        block.storeBytes(of: 0, toByteOffset: offset + 4, as: UInt32.self)
+        block.storeBytes(
+            of: squaredNorm.bitPattern.littleEndian, toByteOffset: offset + 8, as: UInt64.self)
+    }
+
+    package init(loading block: UnsafeRawBufferPointer, row: Int) {
+        let offset = BlockLayout.headerBytes + row * BlockLayout.statisticsBytesPerRow
+        scale = Float(
+            bitPattern: UInt32(
+                littleEndian: block.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+        squaredNorm = Double(
+            bitPattern: UInt64(
+                littleEndian: block.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)))
+    }
+}

@@ -1,0 +1,149 @@
+// Decides which input rows make the next row group, and what their row numbers are.
+
+/// Rows of one input that go, together and in order, into one row group.
+package struct InputPiece: Sendable {
+    package var source: any VectorSource
+    package var sourceRows: Range<Int>
+    /// Where the first of them goes within the group.
+    package var groupOffset: Int
+}
+
+/// One row group before its vectors are read.
+package struct RowGroupPlan: Sendable {
+    package var pieces: [InputPiece] = []
+    /// Row numbers in stored order.
+    package var rows: [UInt64] = []
+    /// For error messages.
+    package var ids: [RowID] = []
+}
+
+/// Walks through all inputs and the metadata beside them, group by group.
+package final class RowGroupPlanner {
+    private let table: TableDocument
+    private let inputs: InputSet
+    private let metadata: MetadataReader?
+    private let registry: RowRegistry
+    private let rowsPerGroup: Int
+    private let skipPresent: Bool
+    private var nextAutomaticID: Int64
+    private var source: (any VectorSource)?
+    private var nextSourceRow = 0
+    /// Whether the plan's last piece is of `source`.
+    private var continuesPiece = false
+    package private(set) var skipped = 0
+    package private(set) var inputRows = 0
+    /// Tensors that no layer is named after: a caller may warn of them.
+    package private(set) var unusedTensors: Set<String> = []
+
+    package init(
+        table: TableDocument, inputs: InputSet, metadata: MetadataReader?, registry: RowRegistry,
+        rowsPerGroup: Int, firstAutomaticID: Int64, skipPresent: Bool
+    ) {
+        self.table = table
+        self.inputs = inputs
+        self.metadata = metadata
+        self.registry = registry
+        self.rowsPerGroup = rowsPerGroup
+        self.skipPresent = skipPresent
+        nextAutomaticID = firstAutomaticID
+    }
+
+    /// The next group; nil when inputs and metadata have ended, together.
+    package func next() throws -> RowGroupPlan? {
+        var plan = RowGroupPlan()
+        while plan.rows.count < rowsPerGroup {
+            if source == nil {
+                guard let opened = try inputs.next() else {
+                    try expectMetadataEnd()
+                    break
+                }
+                try check(opened)
+                source = opened
+                nextSourceRow = 0
+                continuesPiece = false
+            }
+            guard let source else { break }
+            try take(from: source, into: &plan)
+            if nextSourceRow == (try rowCount(source)) { self.source = nil }
+        }
+        return plan.rows.isEmpty ? nil : plan
+    }
+
+    private func take(from source: any VectorSource, into plan: inout RowGroupPlan) throws {
+        let end = try rowCount(source)
+        while nextSourceRow < end, plan.rows.count < rowsPerGroup {
+            let sourceRow = nextSourceRow
+            let (id, values) = try nextIdentity(source, sourceRow)
+            nextSourceRow += 1
+            inputRows += 1
+            switch try registry.register(id, values: values, place: "\(source.name), row \(sourceRow)")
+            {
+            case .accepted(let row):
+                if continuesPiece, let last = plan.pieces.indices.last,
+                    plan.pieces[last].sourceRows.upperBound == sourceRow
+                {
+                    let start = plan.pieces[last].sourceRows.lowerBound
+                    plan.pieces[last].sourceRows = start..<sourceRow + 1
+                } else {
+                    plan.pieces.append(
+                        InputPiece(
+                            source: source, sourceRows: sourceRow..<sourceRow + 1,
+                            groupOffset: plan.rows.count))
+                }
+                continuesPiece = true
+                plan.rows.append(row)
+                plan.ids.append(id)
+            case .present:
+                guard skipPresent else {
+                    throw GradDBError.badInput(
+                        "\(source.name), row \(sourceRow): the checkpoint has a vector for id "
+                            + "\(id) already; remove the duplicate, or leave such rows out with "
+                            + "--resume")
+                }
+                skipped += 1
+            }
+        }
+    }
+
+    private func nextIdentity(
+        _ source: any VectorSource, _ sourceRow: Int
+    ) throws -> (RowID, [FieldValue?]?) {
+        guard let metadata else {
+            defer { nextAutomaticID += 1 }
+            return (.int(nextAutomaticID), nil)
+        }
+        guard let row = try metadata.next() else {
+            throw GradDBError.badInput(
+                "\(metadata.name) ends after \(inputRows) rows, but \(source.name) goes on with "
+                    + "row \(sourceRow); give one metadata line for every vector row")
+        }
+        return (row.id, row.values)
+    }
+
+    private func expectMetadataEnd() throws {
+        guard let metadata, let extra = try metadata.next() else { return }
+        throw GradDBError.badInput(
+            "\(metadata.name), line \(extra.lineNumber): there are only \(inputRows) vector rows; give "
+                + "one metadata line for every vector row")
+    }
+
+    // MARK: checking an input against the schema
+
+    private func rowCount(_ source: any VectorSource) throws -> Int {
+        try source.rowCount(of: table.layers.map(\.name))
+    }
+
+    private func check(_ source: any VectorSource) throws {
+        for layer in table.layers {
+            let matrix = try source.matrix(layer.name, allowVector: false)
+            guard matrix.dims == layer.dims else {
+                throw GradDBError.badInput(
+                    "\(source.name): tensor '\(layer.name)' has \(matrix.dims) dims, but layer "
+                        + "'\(layer.name)' of table '\(table.name)' has \(layer.dims)")
+            }
+        }
+        _ = try rowCount(source)
+        let known = Set(table.layers.map(\.name))
+        unusedTensors.formUnion(source.tensors.keys.filter { !known.contains($0) })
+    }
+}

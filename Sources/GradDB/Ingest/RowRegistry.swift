@@ -1,0 +1,210 @@
+// Gives row numbers to ids, and writes what the table keeps of a row beside its vectors: its key,
+// its record, its field columns. Everything goes into one write batch, which the commit publishes.
+//
+// A batch that grows too large is written ahead of the commit ("spilled"). Spilled records have
+// row numbers that no published snapshot covers, so no reader sees them; the reservation says that
+// they may exist, so that whoever opens the database after a crash removes them first.
+
+package final class RowRegistry {
+    /// A batch larger than this is spilled.
+    private static let spillBytes = 32 << 20
+    /// The number of the id's own column, beside the fields'.
+    package static let idColumn = UInt32.max
+
+    private let store: RocksStore
+    private let table: TableDocument
+    private let batch: WriteBatch
+    private let willSpill: () throws -> Void
+    private let firstNewRow: UInt64
+    package private(set) var nextRow: UInt64
+    package private(set) var idType: FieldType?
+    /// New ids whose keys are still in the batch.
+    private var unspilled: [RowID: UInt64] = [:]
+    private var columns: [ColumnBuilder]
+    private var idColumn: ColumnBuilder?
+    /// Rows that the checkpoint has vectors of.
+    private var stored: RowSet
+
+    /// - Parameter willSpill: called once before anything is written ahead; makes it known.
+    package init(
+        store: RocksStore, table: TableDocument, head: HeadDocument, stored: RowSet,
+        batch: WriteBatch, willSpill: @escaping () throws -> Void
+    ) {
+        self.store = store
+        self.table = table
+        self.batch = batch
+        self.willSpill = willSpill
+        self.stored = stored
+        firstNewRow = head.nextRow
+        nextRow = head.nextRow
+        idType = head.idType
+        columns = table.fields.map { ColumnBuilder(type: $0.type, firstRow: head.nextRow) }
+        idColumn = head.idType.map { ColumnBuilder(type: $0, firstRow: head.nextRow) }
+    }
+
+    package var newRows: Int { Int(nextRow - firstNewRow) }
+
+    package enum Outcome: Equatable {
+        /// The row's number; its vector is to be stored.
+        case accepted(UInt64)
+        /// The checkpoint has a vector for this id already.
+        case present
+    }
+
+    /// Registers one row. `place` says where the row comes from, for errors.
+    package func register(
+        _ id: RowID, values: [FieldValue?]?, place: @autoclosure () -> String
+    ) throws -> Outcome {
+        try checkType(of: id, place: place())
+        let key = Keys.id(table: table.table, id)
+        if let row = try existingRow(id, key) {
+            if row < firstNewRow, let values {
+                try checkUnchanged(row, id: id, values, place: place())
+            }
+            return stored.insert(row) ? .accepted(row) : .present
+        }
+        let row = nextRow
+        nextRow += 1
+        _ = stored.insert(row)
+        try append(id, key: key, row: row, values: values ?? table.fields.map { _ in nil })
+        return .accepted(row)
+    }
+
+    /// Puts the unfinished column blocks into the batch; the last call before the commit.
+    package func finish() throws {
+        for field in columns.indices { try flushColumn(field) }
+        if let column = idColumn?.take() { try put(column, field: Self.idColumn) }
+    }
+
+    /// Writes the batch ahead of the commit when it has grown too large.
+    package func spillIfLarge() throws {
+        guard batch.byteCount > Self.spillBytes else { return }
+        try willSpill()
+        try store.write(batch, sync: false)
+        batch.clear()
+        unspilled.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: one row
+
+    private func existingRow(_ id: RowID, _ key: [UInt8]) throws -> UInt64? {
+        if let row = unspilled[id] { return row }
+        guard let value = try store.get(.keys, key) else { return nil }
+        guard value.count == 8 else {
+            throw GradDBError.corrupt("the key of id \(id) in table '\(table.name)' is malformed")
+        }
+        return value.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+    }
+
+    private func append(_ id: RowID, key: [UInt8], row: UInt64, values: [FieldValue?]) throws {
+        var rowBytes: [UInt8] = []
+        rowBytes.append(littleEndian: row)
+        batch.put(.keys, key, rowBytes)
+        batch.put(
+            .rows, Keys.row(table: table.table, row), RowRecord(id: id, values: values).encode())
+        unspilled[id] = row
+        for (field, value) in values.enumerated() {
+            columns[field].append(value)
+            if columns[field].isFull { try flushColumn(field) }
+        }
+        idColumn?.append(id.fieldValue)
+        if idColumn?.isFull ?? false, let column = idColumn?.take() {
+            try put(column, field: Self.idColumn)
+        }
+    }
+
+    private func flushColumn(_ field: Int) throws {
+        if let column = columns[field].take() { try put(column, field: UInt32(field)) }
+    }
+
+    private func put(_ column: FieldColumn, field: UInt32) throws {
+        batch.put(
+            .fields, Keys.column(table: table.table, field: field, firstRow: column.firstRow),
+            try Zstd.compress(column.encode()))
+    }
+
+    // MARK: refusals
+
+    private func checkType(of id: RowID, place: @autoclosure () -> String) throws {
+        let type = id.fieldValue.type
+        guard let idType else {
+            self.idType = type
+            idColumn = ColumnBuilder(type: type, firstRow: nextRow)
+            return
+        }
+        guard type == idType else {
+            throw GradDBError.badInput(
+                "\(place()): id \(id) is of type \(type.rawValue), but the ids of table "
+                    + "'\(table.name)' are of type \(idType.rawValue); give all ids of a table the "
+                    + "same type")
+        }
+    }
+
+    /// A row's fields were set when its id was first seen: earlier snapshots show them.
+    private func checkUnchanged(
+        _ row: UInt64, id: RowID, _ values: [FieldValue?], place: @autoclosure () -> String
+    ) throws {
+        guard !values.allSatisfy({ $0 == nil }) else { return }
+        let what = "the record of row \(row) in table '\(table.name)'"
+        guard let bytes = try store.get(.rows, Keys.row(table: table.table, row)) else {
+            throw GradDBError.corrupt("\(what) is missing")
+        }
+        let known = try bytes.withUnsafeBytes {
+            try RowRecord(decoding: $0, fieldCount: table.fields.count, what: what)
+        }
+        for (field, value) in values.enumerated() {
+            guard let value, value != known.values[field] else { continue }
+            let before = known.values[field].map { "\($0.text)" } ?? "NULL"
+            throw GradDBError.badInput(
+                "\(place()): field '\(table.fields[field].name)' of id \(id) is \(value.text), "
+                    + "but was set to \(before) when the id was first ingested; leave the field "
+                    + "out, or make it equal")
+        }
+    }
+}
+
+/// A set of row numbers, one bit each.
+package struct RowSet: Sendable {
+    private var words: [UInt64] = []
+
+    package init() {}
+
+    /// Inserts a row; false when it was there.
+    package mutating func insert(_ row: UInt64) -> Bool {
+        let word = Int(row / 64)
+        if word >= words.count {
+            words.append(contentsOf: repeatElement(0, count: word + 1 - words.count))
+        }
+        let bit = UInt64(1) << (row % 64)
+        guard words[word] & bit == 0 else { return false }
+        words[word] |= bit
+        return true
+    }
+
+    package func contains(_ row: UInt64) -> Bool {
+        let word = Int(row / 64)
+        return word < words.count && words[word] >> (row % 64) & 1 == 1
+    }
+}
+
+extension RowID {
+    /// The id as a value of its own column.
+    package var fieldValue: FieldValue {
+        switch self {
+        case .int(let value): .int(value)
+        case .string(let value): .string(value)
+        }
+    }
+}
+
+extension FieldValue {
+    /// For messages.
+    package var text: String {
+        switch self {
+        case .string(let v): "'\(v)'"
+        case .int(let v): "\(v)"
+        case .float(let v): "\(v)"
+        case .bool(let v): "\(v)"
+        }
+    }
+}

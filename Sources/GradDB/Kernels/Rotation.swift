@@ -1,0 +1,66 @@
+// The seeded rotation that integer codecs apply before quantising (format-spec/codecs.md).
+//
+// Random signs and a fast Walsh-Hadamard transform spread every gradient, however spiky, into
+// coordinates that look Gaussian, so that one scale per row serves all of them. It is orthogonal:
+// dot products and norms stay what they were. For a number of dims that is no power of two, one
+// transform covers the first p (the largest power of two that fits) and a second one the last p.
+
+import CGradKernels
+
+package struct Rotation: Sendable {
+    package let dims: Int
+    package let seed: UInt64
+    /// The largest power of two that is at most `dims`.
+    private let span: Int
+    private let normalization: Float
+    private let firstSigns: [UInt64]
+    private let secondSigns: [UInt64]
+
+    /// - Parameter dims: at least 1.
+    package init(dims: Int, seed: UInt64) {
+        self.dims = dims
+        self.seed = seed
+        span = 1 << (Int.bitWidth - 1 - dims.leadingZeroBitCount)
+        normalization = Float(1) / Float(span).squareRoot()
+        firstSigns = Self.signs(seed: seed, round: 0, count: span)
+        secondSigns = span < dims ? Self.signs(seed: seed, round: 1, count: span) : []
+    }
+
+    /// Rotates `dims` floats in place.
+    package func apply(_ x: UnsafeMutablePointer<Float>, kernels: KernelSet) {
+        kernels.table.rotate(x, span, firstSigns, normalization)
+        if span < dims {
+            kernels.table.rotate(x + (dims - span), span, secondSigns, normalization)
+        }
+    }
+
+    /// The inverse: each round is its own inverse up to the order of signs and transform.
+    package func applyInverse(_ x: UnsafeMutablePointer<Float>, kernels: KernelSet) {
+        if span < dims { undo(x + (dims - span), signs: secondSigns, kernels) }
+        undo(x, signs: firstSigns, kernels)
+    }
+
+    private func undo(_ x: UnsafeMutablePointer<Float>, signs: [UInt64], _ kernels: KernelSet) {
+        let none = [UInt64](repeating: 0, count: signs.count)
+        kernels.table.rotate(x, span, none, normalization)
+        for i in 0..<span where signs[i / 64] >> UInt64(i % 64) & 1 == 1 { x[i] = -x[i] }
+    }
+
+    /// Bit i%64 of word i/64 is the sign of element i (1: negative). Word w of round r is the
+    /// splitmix64 output for the counter r * 2^32 + w + 1: any word can be had by itself.
+    static func signs(seed: UInt64, round: UInt64, count: Int) -> [UInt64] {
+        (0..<(count + 63) / 64).map { word in
+            let counter = (round << 32) &+ UInt64(word) &+ 1
+            return splitmix64(seed &+ counter &* 0x9E37_79B9_7F4A_7C15)
+        }
+    }
+
+    /// The finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
+    /// generators, 2014, with Stafford's constants).
+    private static func splitmix64(_ state: UInt64) -> UInt64 {
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

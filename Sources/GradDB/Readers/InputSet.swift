@@ -1,0 +1,59 @@
+// The inputs that a user named, opened one after the other: files, directories, and "-" for the
+// stream on standard input. Names and sizes are looked at in the beginning, so that a wrong path is
+// an error before hours of work; a file is opened only when its turn comes.
+
+import SystemPackage
+
+/// An iterator over the vector sources of a list of paths. Not for use from several threads at
+/// once; the sources themselves are.
+package final class InputSet {
+    /// Bytes of all inputs together; nil where a stream is among them.
+    package let totalBytes: Int?
+
+    private var pending: [InputPath]
+    private let npyTensor: String?
+    private let standardInput: SafetensorsStream
+    private var isStreaming = false
+
+    /// - Parameters:
+    ///   - paths: Files, directories (their .safetensors and .npy files in the order of their
+    ///     names' bytes, no files of deeper directories, no hidden ones) and at most one `-`.
+    ///   - npyTensor: What to call the one tensor of an .npy file; nil refuses such files, as a
+    ///     table of several layers must.
+    ///   - standardInput: What `-` reads.
+    ///   - spoolDirectory: Where large messages of a stream are kept, see `SafetensorsStream`.
+    ///
+    /// Throws `badInput` for a path that does not exist and for a directory without inputs.
+    package init(
+        paths: [String], npyTensor: String?, standardInput: FileDescriptor = .standardInput,
+        spoolDirectory: String
+    ) throws(GradDBError) {
+        var inputs: [InputPath] = []
+        for path in paths {
+            inputs += try InputPath.inputs(path)
+        }
+        guard inputs.count(where: { $0.isStream }) <= 1 else {
+            throw .usage("\"-\" is named twice, but standard input can be read once; name it once")
+        }
+        // The last is taken first, which keeps taking one cheap in a list of thousands.
+        pending = inputs.reversed()
+        totalBytes = InputPath.totalBytes(inputs)
+        self.npyTensor = npyTensor
+        self.standardInput = SafetensorsStream(standardInput, spoolDirectory: spoolDirectory)
+    }
+
+    /// Opens and checks the next input; nil after the last one. Each message of a stream is one.
+    package func next() throws(GradDBError) -> (any VectorSource)? {
+        while true {
+            if isStreaming {
+                if let message = try standardInput.next() { return message }
+                isStreaming = false
+            }
+            switch pending.popLast() {
+            case .file(let path, _): return try TensorFile(path, npyTensor: npyTensor)
+            case .stream: isStreaming = true
+            case nil: return nil
+            }
+        }
+    }
+}

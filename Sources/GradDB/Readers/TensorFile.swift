@@ -1,0 +1,33 @@
+// A parsed tensor file: names and places of tensors over the bytes they lie in. Which format the
+// file has matters only to the initialisers beside this one; reading rows is the same for all.
+
+/// A safetensors or .npy document, in a file or in memory, checked from end to end at opening.
+package struct TensorFile: VectorSource {
+    package let name: String
+    package let tensors: [String: TensorInfo]
+    private let bytes: any ByteSource
+
+    package var byteCount: Int { bytes.byteCount }
+
+    init(name: String, tensors: [String: TensorInfo], bytes: any ByteSource) {
+        self.name = name
+        self.tensors = tensors
+        self.bytes = bytes
+    }
+
+    package func read(
+        tensor: String, rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(GradDBError) {
+        let matrix = try matrix(tensor, allowVector: true)
+        guard let info = tensors[tensor] else { return }
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= matrix.rows, "no such rows")
+        // No overflow here or below: all rows together are `info.byteCount` bytes, which exist.
+        precondition(buffer.count == rows.count * matrix.rowBytes, "buffer of another size")
+        guard !buffer.isEmpty else { return }
+        do {
+            try bytes.read(at: info.byteOffset + rows.lowerBound * matrix.rowBytes, into: buffer)
+        } catch {
+            throw error.reading("\(name), tensor \(Excerpt.quoted(tensor))")
+        }
+    }
+}

@@ -1,0 +1,60 @@
+// Reads field columns of a table in row order, block by block: what WHERE evaluates over.
+
+package struct ColumnReader {
+    private let view: TableView
+
+    package init(_ view: TableView) { self.view = view }
+
+    /// Calls `body` with runs of consecutive rows, ascending, that together cover every row of
+    /// the snapshot; each run has the named columns, of equal first row and count. `id` and `row`
+    /// may be among the names.
+    package func forEachRun(
+        _ names: [String], _ body: ([String: FieldColumn], Range<UInt64>) throws -> Void
+    ) throws {
+        let stored = names.filter { $0 != "row" }
+        guard let guide = stored.first.map(number) ?? RowRegistry.idColumn as UInt32? else { return }
+        // All columns of a table are cut at the same rows: the first one leads.
+        let prefix = Keys.columnPrefix(table: view.table.document.table, field: guide)
+        var covered: UInt64 = 0
+        try view.store.forEach(.fields, prefix: prefix) { key, _ in
+            let first = UInt64(
+                bigEndian: key.loadUnaligned(fromByteOffset: prefix.count, as: UInt64.self))
+            guard first < view.rowCount else { return false }
+            guard first == covered else {
+                throw GradDBError.corrupt(
+                    "rows \(covered) to \(first) of table '\(view.table.name)' have no column")
+            }
+            var columns: [String: FieldColumn] = [:]
+            for name in stored { columns[name] = try column(number(name), firstRow: first) }
+            let count = try stored.first.flatMap { columns[$0]?.count }
+                ?? column(guide, firstRow: first).count
+            if names.contains("row") {
+                columns["row"] = FieldColumn(
+                    firstRow: first, values: .int((0..<Int64(count)).map { Int64(first) + $0 }),
+                    isPresent: Array(repeating: true, count: count))
+            }
+            covered = first + UInt64(count)
+            try body(columns, first..<min(covered, view.rowCount))
+            return true
+        }
+        guard covered >= view.rowCount else {
+            throw GradDBError.corrupt(
+                "rows \(covered) to \(view.rowCount) of table '\(view.table.name)' have no column")
+        }
+    }
+
+    private func number(_ name: String) -> UInt32 {
+        view.table.fields.firstIndex { $0.name == name }.map { UInt32($0) } ?? RowRegistry.idColumn
+    }
+
+    private func column(_ field: UInt32, firstRow: UInt64) throws -> FieldColumn {
+        let what = "column \(field) of table '\(view.table.name)' from row \(firstRow)"
+        let key = Keys.column(table: view.table.document.table, field: field, firstRow: firstRow)
+        guard let value = try view.store.pinned(.fields, key) else {
+            throw GradDBError.corrupt("\(what) is missing")
+        }
+        return try value.withBytes { bytes in
+            try FieldColumn(decoding: try Zstd.decompress(bytes, what: what), what: what)
+        }
+    }
+}

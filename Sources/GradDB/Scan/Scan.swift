@@ -1,0 +1,156 @@
+// The scan operator: row groups are handed out to threads; each reads the group's blocks layer by
+// layer and slab by slab, verifies a chunk, scores it while it is in the cache, and adds up.
+//
+// Nothing depends on which thread took which group: every score is a fixed expression of one row
+// and one query, and the consumer orders rows by score and row number.
+
+package struct Scan: Sendable {
+    private let request: ScanRequest
+    private let kernels: KernelSet
+    private let codecs: [any Codec]
+    private let units: [Unit]
+
+    /// One row group: what a thread takes at a time.
+    private struct Unit: Sendable {
+        var segment: SegmentDocument
+        var group: Int
+    }
+
+    package init(_ request: ScanRequest) throws {
+        self.request = request
+        kernels = try KernelSet.chosen()
+        let table = request.view.table
+        let kernels = self.kernels
+        codecs = try request.layers.map { try table.codec($0, kernels) }
+        units = request.view.segments(of: request.checkpoint).flatMap { segment in
+            (0..<segment.rowGroups).map { Unit(segment: segment, group: $0) }
+        }
+    }
+
+    /// Threads that will call `consume`, each with its own worker number.
+    package var workerCount: Int { max(1, min(request.threads, units.count)) }
+
+    /// Scans everything. `consume` gets each row group's scores on the thread that computed them;
+    /// it must not keep the pointers.
+    package func run(
+        _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
+    ) throws -> ScanCounters {
+        let workers = (0..<workerCount).map { _ in
+            ScanWorker(request: request, codecs: codecs, kernels: kernels)
+        }
+        try Parallel.forEach(units.count, threads: workerCount) { index, worker in
+            try request.cancellation.check()
+            let unit = units[index]
+            try workers[worker].scan(unit.segment, group: unit.group) { scores in
+                try consume(worker, scores)
+            }
+        }
+        return workers.reduce(into: ScanCounters()) { $0 += $1.counters }
+    }
+}
+
+/// One thread's state: buffers that are reused from row group to row group.
+private final class ScanWorker: @unchecked Sendable {  // used by one thread at a time
+    private let request: ScanRequest
+    private let codecs: [any Codec]
+    private let kernels: KernelSet
+    private var sums: [Accumulator] = []
+    private var dots: [Double] = []
+    private var squaredNorms: [Double] = []
+    private(set) var counters = ScanCounters()
+
+    init(request: ScanRequest, codecs: [any Codec], kernels: KernelSet) {
+        self.request = request
+        self.codecs = codecs
+        self.kernels = kernels
+    }
+
+    func scan(
+        _ segment: SegmentDocument, group: Int, _ consume: (GroupScores) throws -> Void
+    ) throws {
+        let rows = try request.view.rowMap(segment, group: group)
+        let mask = request.filter.map { filter in rows.map(filter.contains) }
+        if let mask, !mask.contains(true) {
+            counters.skippedRowGroups += 1
+            return
+        }
+        let queries = request.queries.count
+        reset(&dots, count: rows.count * queries)
+        reset(&squaredNorms, count: rows.count)
+        for layer in request.layers.indices {
+            try scan(layer, segment, group: group, rows: rows.count, mask: mask)
+        }
+        counters.rows += mask.map { $0.count { $0 } } ?? rows.count
+        counters.rowGroups += 1
+        try dots.withUnsafeBufferPointer { dots in
+            try squaredNorms.withUnsafeBufferPointer { norms in
+                try consume(
+                    GroupScores(rows: rows, mask: mask, dots: dots, squaredNorms: norms))
+            }
+        }
+    }
+
+    /// Adds one layer's dot products and squared norms.
+    private func scan(
+        _ index: Int, _ segment: SegmentDocument, group: Int, rows: Int, mask: [Bool]?
+    ) throws {
+        let layer = request.layers[index]
+        let codec = codecs[index]
+        let queries = request.queries.map { $0[index] }
+        reset(&sums, count: rows * queries.count)
+        var statistics: [RowStatistics] = []
+        for slab in 0..<codec.geometry.slabCount {
+            let block = try BlockReader(
+                request.view.store,
+                BlockKey(
+                    table: request.view.table.document.table, segment: segment.segment,
+                    rowGroup: UInt32(group), layer: layer.number, slab: UInt32(slab)),
+                rows: rows, codec: codec, kind: layer.codec, kernels: kernels)
+            if slab == 0 { statistics = block.statistics() }
+            try accumulate(block, slab: slab, codec: codec, queries: queries, mask: mask)
+        }
+        for row in 0..<rows { squaredNorms[row] += statistics[row].squaredNorm }
+        for (number, query) in queries.enumerated() {
+            for row in 0..<rows {
+                dots[number * rows + row] += codec.finish(
+                    sums[number * rows + row], row: statistics[row], query: query)
+            }
+        }
+    }
+
+    private func accumulate(
+        _ block: borrowing BlockReader, slab: Int, codec: any Codec, queries: [EncodedQuery],
+        mask: [Bool]?
+    ) throws {
+        let rowCount = block.layout.rows
+        let stride = block.layout.stride
+        let dims = codec.dims(ofSlab: slab)
+        try sums.withUnsafeMutableBufferPointer { sums in
+            guard let sums = sums.baseAddress else { return }
+            // A chunk none of whose rows count is neither read nor verified.
+            func wanted(_ rows: Range<Int>) -> Bool { mask.map { $0[rows].contains(true) } ?? true }
+            try block.forEachChunk(kernels: kernels, wanted: wanted) { rows, chunk, next in
+                guard let start = chunk.baseAddress else { return }
+                for (number, query) in queries.enumerated() {
+                    codec.accumulate(
+                        rows: start, rowCount: rows.count, stride: stride, slab: slab,
+                        query: query, into: sums + number * rowCount + rows.lowerBound,
+                        prefetch: number == 0 ? next : UnsafeRawBufferPointer(start: nil, count: 0))
+                }
+                counters.bytes += UInt64(chunk.count)
+                counters.multiplications += UInt64(rows.count * dims * queries.count)
+            }
+        }
+        counters.blocks += 1
+    }
+
+    private func reset(_ array: inout [Double], count: Int) {
+        array.removeAll(keepingCapacity: true)
+        array.append(contentsOf: repeatElement(0, count: count))
+    }
+
+    private func reset(_ array: inout [Accumulator], count: Int) {
+        array.removeAll(keepingCapacity: true)
+        array.append(contentsOf: repeatElement(Accumulator(), count: count))
+    }
+}

@@ -1,0 +1,46 @@
+// Fetching single stored vectors: for queries that are rows of the table.
+
+extension TableView {
+    /// A stored row in one layer: its encoded bytes and statistics.
+    package struct StoredVector: Sendable {
+        package var bytes: [UInt8]
+        package var statistics: RowStatistics
+    }
+
+    /// Where a row's vectors of a checkpoint lie; nil when the checkpoint has none of it.
+    package func location(
+        of row: UInt64, in checkpoint: CheckpointDocument
+    ) throws -> (segment: SegmentDocument, group: Int, index: Int)? {
+        for segment in segments(of: checkpoint)
+        where segment.firstRow <= row && row <= segment.lastRow {
+            for group in 0..<segment.rowGroups {
+                if let index = try rowMap(segment, group: group).firstIndex(of: row) {
+                    return (segment, group, index)
+                }
+            }
+        }
+        return nil
+    }
+
+    /// One row of one layer, verified.
+    package func vector(
+        _ layer: Layer, at place: (segment: SegmentDocument, group: Int, index: Int)
+    ) throws -> StoredVector {
+        let kernels = try KernelSet.chosen()
+        let codec = try table.codec(layer, kernels)
+        var bytes: [UInt8] = []
+        var statistics = RowStatistics(scale: 0, squaredNorm: 0)
+        for slab in 0..<codec.geometry.slabCount {
+            let block = try BlockReader(
+                store,
+                BlockKey(
+                    table: table.document.table, segment: place.segment.segment,
+                    rowGroup: UInt32(place.group), layer: layer.number, slab: UInt32(slab)),
+                rows: place.segment.rows(ofGroup: place.group), codec: codec, kind: layer.codec,
+                kernels: kernels)
+            if slab == 0 { statistics = block.statistics()[place.index] }
+            bytes += try block.row(place.index, kernels: kernels)
+        }
+        return StoredVector(bytes: bytes, statistics: statistics)
+    }
+}

@@ -1,0 +1,79 @@
+// RocksDB's settings, each with its reason. Owned by the store that uses them.
+
+import CRocksDB
+
+/// Option objects for one open database.
+final class RocksOptions {
+    let database: OpaquePointer
+    private let vectors: OpaquePointer
+    private let records: OpaquePointer
+
+    /// RocksDB's number for XXH3, which its C interface does not name.
+    private static let xxh3: CChar = 4
+
+    init(mode: RocksStore.Mode) {
+        database = rocksdb_options_create()
+        vectors = rocksdb_options_create()
+        records = rocksdb_options_create()
+        configureDatabase(mode)
+        Self.configureVectors(vectors)
+        configureRecords()
+    }
+
+    deinit {
+        rocksdb_options_destroy(database)
+        rocksdb_options_destroy(vectors)
+        rocksdb_options_destroy(records)
+    }
+
+    func family(_ family: ColumnFamily) -> OpaquePointer {
+        family == .blocks ? vectors : records
+    }
+
+    private func configureDatabase(_ mode: RocksStore.Mode) {
+        rocksdb_options_set_create_if_missing(database, mode == .creating ? 1 : 0)
+        rocksdb_options_set_create_missing_column_families(database, mode == .creating ? 1 : 0)
+        // Every file stays open: a pinned value is a pointer only then, and a file that
+        // compaction deletes stays readable to whoever has it open.
+        rocksdb_options_set_max_open_files(database, -1)
+        rocksdb_options_set_allow_mmap_reads(database, mode == .reading ? 1 : 0)
+        // On by default, and it makes a cold mmap scan 25 times slower.
+        rocksdb_options_set_advise_random_on_open(database, 0)
+        rocksdb_options_set_skip_stats_update_on_db_open(database, 1)
+        rocksdb_options_set_info_log_level(database, 3)  // errors only
+        rocksdb_options_set_keep_log_file_num(database, 2)
+        if mode == .reading {
+            // A reader must leave no trace, not even a LOG file: RocksDB goes on without a log
+            // when it cannot make one, and nothing can be made under /dev/null.
+            rocksdb_options_set_db_log_dir(database, "/dev/null")
+        }
+    }
+
+    /// Vector blocks: bulk-loaded, never compressed, never cached by RocksDB, never compacted.
+    static func configureVectors(_ options: OpaquePointer) {
+        let table: OpaquePointer = rocksdb_block_based_options_create()
+        defer { rocksdb_block_based_options_destroy(table) }
+        rocksdb_block_based_options_set_no_block_cache(table, 1)
+        rocksdb_block_based_options_set_checksum(table, Self.xxh3)
+        rocksdb_options_set_block_based_table_factory(options, table)
+        rocksdb_options_set_compression(options, Int32(rocksdb_no_compression))
+        rocksdb_options_set_disable_auto_compactions(options, 1)
+    }
+
+    private func configureRecords() {
+        let table: OpaquePointer = rocksdb_block_based_options_create()
+        defer { rocksdb_block_based_options_destroy(table) }
+        rocksdb_block_based_options_set_checksum(table, Self.xxh3)
+        rocksdb_block_based_options_set_block_size(table, 16 << 10)
+        // Most ids of an ingest are new: the filter answers that without reading.
+        rocksdb_block_based_options_set_filter_policy(
+            table, rocksdb_filterpolicy_create_bloom_full(10))
+        rocksdb_options_set_block_based_table_factory(records, table)
+        rocksdb_options_set_compression(records, Int32(rocksdb_zstd_compression))
+        rocksdb_options_set_write_buffer_size(records, 32 << 20)
+        // A short-lived writer must not stall on files that an earlier one left at level 0; the
+        // commit compacts them itself when they are many.
+        rocksdb_options_set_level0_slowdown_writes_trigger(records, 64)
+        rocksdb_options_set_level0_stop_writes_trigger(records, 128)
+    }
+}

@@ -1,0 +1,68 @@
+// A statement whose every name has been resolved against one snapshot of a database: nothing here
+// can be unknown any more. What the planner plans and the executor runs.
+
+import GradDB
+
+/// What a caller gives beside the statement.
+public struct QueryOptions: Sendable {
+    /// Threads that scan.
+    public var threads = 2
+    /// Files for the statement's `$name` parameters.
+    public var parameters: [String: String] = [:]
+    /// The table that is meant when FROM is left out.
+    public var defaultTable: String?
+    public var cancellation = Cancellation()
+
+    public init() {}
+}
+
+/// A column of the answer beside query, rank, end, id and score.
+package struct OutputColumn: Equatable, Sendable {
+    package enum Source: Equatable, Sendable {
+        case id, row, score, rank, checkpoint, query
+        /// Position in the table's fields.
+        case field(Int)
+    }
+
+    package var name: String
+    package var source: Source
+}
+
+/// A checkpoint that counts, and its weight in the sum.
+package struct BoundCheckpoint: Sendable {
+    package var document: CheckpointDocument
+    package var weight: Double
+    /// One per query vector, each with one encoded vector per chosen layer. Queries that are rows
+    /// of the table differ from checkpoint to checkpoint; queries from files do not.
+    package var queries: [[EncodedQuery]]
+}
+
+package struct BoundQuery: Sendable {
+    package var statement: Statement
+    package var view: TableView
+    package var columns: [OutputColumn]
+    package var measure: Measure
+    /// In the table's order.
+    package var layers: [Layer]
+    package var checkpoints: [BoundCheckpoint]
+    /// Whether scores are summed by weight (ACROSS), or are those of the one checkpoint.
+    package var isWeighted: Bool
+    /// Names of the query vectors, as the answer shows them.
+    package var queryNames: [String]
+    /// What MEAN's one answer is called.
+    package var sourceName: String
+    package var reduction: QueryReduction
+    package var predicate: BoundPredicate?
+    package var top: Int
+    package var bottom: Int
+
+    /// Rows of an answer when the statement says neither TOP nor BOTTOM.
+    package static let defaultTop = 10
+
+    package var queryCount: Int { queryNames.count }
+
+    /// The answers' names: one per query, or one for all of them.
+    package var answerNames: [String] {
+        reduction == .mean ? [sourceName] : queryNames
+    }
+}

@@ -1,0 +1,179 @@
+// Resolves a statement against a database: table, snapshot, columns, layers, checkpoints, query
+// vectors, condition. Every refusal points at the word that is wrong.
+
+import GradDB
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+package struct QueryBinder {
+    package let database: Database
+    package let options: QueryOptions
+
+    package init(database: Database, options: QueryOptions) {
+        self.database = database
+        self.options = options
+    }
+
+    package func bind(_ statement: Statement) throws -> BoundQuery {
+        let table = try database.table(statement.table.value)
+        let view = try self.view(of: table, statement)
+        let layers = try self.layers(of: table, statement)
+        let (documents, isWeighted) = try checkpoints(of: view, statement)
+        let vectors = try QueryVectorBinder(view: view, layers: layers, options: options)
+            .bind(statement, checkpoints: documents.map(\.document))
+        var bound = BoundQuery(
+            statement: statement, view: view, columns: try columns(of: table, statement),
+            measure: statement.measure.value, layers: layers,
+            checkpoints: zip(documents, vectors.queries).map { checkpoint, queries in
+                BoundCheckpoint(
+                    document: checkpoint.document, weight: checkpoint.weight, queries: queries)
+            },
+            isWeighted: isWeighted, queryNames: vectors.names, sourceName: vectors.sourceName,
+            reduction: statement.reduction, predicate: nil,
+            top: statement.top?.value ?? 0, bottom: statement.bottom?.value ?? 0)
+        if statement.top == nil, statement.bottom == nil { bound.top = BoundQuery.defaultTop }
+        bound.predicate = try statement.filter.map { filter in
+            try BoundPredicate(
+                filter, in: statement.origin.source, schema: Self.filterSchema(of: table))
+        }
+        return bound
+    }
+
+    // MARK: AT
+
+    private func view(of table: Table, _ statement: Statement) throws -> TableView {
+        guard let version = statement.version else { return try table.newest }
+        switch version.value {
+        case .snapshot(let number):
+            do {
+                return try table.view(snapshot: number)
+            } catch let error as GradDBError where error.kind == .usage {
+                throw statement.error(
+                    "table '\(table.name)' has no snapshot \(number)", at: version.range,
+                    expected: table.snapshots.last.map { "a number from 0 to \($0.snapshot)" }
+                        ?? "0, as it has none yet")
+            }
+        case .named(let name):
+            if let view = try table.view(tag: name) { return view }
+            guard let time = Timestamp.parse(name) else {
+                throw statement.error(
+                    "table '\(table.name)' has no tag '\(name)'", at: version.range,
+                    expected: "a tag, a snapshot number or a time like '2026-01-31T12:00:00Z'",
+                    hint: NearestName.hint(for: name, among: table.tags.keys.sorted()))
+            }
+            return try table.view(time: time)
+        }
+    }
+
+    // MARK: SELECT
+
+    private func columns(of table: Table, _ statement: Statement) throws -> [OutputColumn] {
+        var columns: [OutputColumn] = []
+        for item in statement.selection {
+            switch item.value {
+            case .all:
+                columns += table.fields.enumerated().map { index, field in
+                    OutputColumn(name: field.name, source: .field(index))
+                }
+            case .column(let name, let alias):
+                guard let source = Self.source(of: name.value, in: table) else {
+                    let names = table.fields.map(\.name) + Self.pseudoColumns.map(\.name)
+                    throw statement.error(
+                        "table '\(table.name)' has no column '\(name.value)'", at: name.range,
+                        expected: "one of \(names.joined(separator: ", ")), or *",
+                        hint: NearestName.hint(for: name.value, among: names))
+                }
+                columns.append(OutputColumn(name: alias?.value ?? name.value, source: source))
+            }
+        }
+        return columns
+    }
+
+    private static let pseudoColumns: [(name: String, source: OutputColumn.Source)] = [
+        ("id", .id), ("score", .score), ("rank", .rank), ("row", .row),
+        ("checkpoint", .checkpoint), ("query", .query),
+    ]
+
+    private static func source(of name: String, in table: Table) -> OutputColumn.Source? {
+        if let field = table.fields.firstIndex(where: { $0.name == name }) { return .field(field) }
+        return pseudoColumns.first { $0.name == name.lowercased() }?.source
+    }
+
+    // MARK: WHERE
+
+    /// Names that a condition may use, with their types: the fields, `id` and `row`.
+    static func filterSchema(of table: Table) -> [Field] {
+        table.fields + [
+            Field(name: "id", type: table.head.idType ?? .string),
+            Field(name: "row", type: .int),
+        ]
+    }
+
+    // MARK: LAYERS
+
+    private func layers(of table: Table, _ statement: Statement) throws -> [Layer] {
+        guard !statement.layers.isEmpty else { return table.layers }
+        var chosen: Set<UInt32> = []
+        for glob in statement.layers {
+            let matches = table.layers.filter { Glob(glob.value).matches($0.name) }
+            guard !matches.isEmpty else {
+                let names = table.layers.map(\.name)
+                let shown = names.prefix(12).joined(separator: ", ")
+                throw statement.error(
+                    "no layer of table '\(table.name)' matches '\(glob.value)'", at: glob.range,
+                    expected: "one of \(shown)\(names.count > 12 ? ", …" : "")",
+                    hint: NearestName.hint(for: glob.value, among: names))
+            }
+            chosen.formUnion(matches.map(\.number))
+        }
+        return table.layers.filter { chosen.contains($0.number) }
+    }
+
+    // MARK: ACROSS
+
+    private func checkpoints(
+        of view: TableView, _ statement: Statement
+    ) throws -> (chosen: [(document: CheckpointDocument, weight: Double)], isWeighted: Bool) {
+        switch statement.checkpoints {
+        case .newest:
+            return (view.newestCheckpoint.map { [($0, 1)] } ?? [], false)
+        case .all:
+            return (
+                try view.checkpoints.map { checkpoint in
+                    guard let weight = checkpoint.weight else {
+                        throw GradDBError.usage(
+                            "ACROSS ALL sums by weight, but checkpoint '\(checkpoint.name)' has "
+                                + "none; list the checkpoints with WEIGHT")
+                    }
+                    return (checkpoint, weight)
+                }, true
+            )
+        case .listed(let list):
+            let names = view.checkpoints.map(\.name)
+            let chosen = try list.map { item in
+                guard let checkpoint = view.checkpoint(named: item.name.value) else {
+                    throw statement.error(
+                        "table '\(view.table.name)' has no checkpoint '\(item.name.value)'",
+                        at: item.name.range,
+                        expected: names.isEmpty
+                            ? "none, as it has none yet" : "one of " + names.joined(separator: ", "),
+                        hint: NearestName.hint(for: item.name.value, among: names))
+                }
+                // One checkpoint without a weight is a choice, not a sum.
+                let weight = item.weight?.value ?? (list.count == 1 ? 1 : checkpoint.weight)
+                guard let weight else {
+                    throw statement.error(
+                        "checkpoint '\(checkpoint.name)' has no stored weight",
+                        at: item.name.range, expected: "WEIGHT w behind it")
+                }
+                return (document: checkpoint, weight: weight)
+            }
+            let isWeighted = list.count > 1 || list.contains { $0.weight != nil }
+            return (chosen, isWeighted)
+        }
+    }
+}

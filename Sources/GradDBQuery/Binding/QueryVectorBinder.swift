@@ -1,0 +1,147 @@
+// Loads the query vectors of a statement and encodes them for each layer's codec.
+
+import GradDB
+
+struct QueryVectorBinder {
+    let view: TableView
+    let layers: [Layer]
+    let options: QueryOptions
+
+    struct Vectors {
+        /// What the answer calls each query.
+        var names: [String]
+        /// What the answer calls all of them together.
+        var sourceName: String
+        /// By checkpoint, query and layer.
+        var queries: [[[EncodedQuery]]]
+    }
+
+    func bind(_ statement: Statement, checkpoints: [CheckpointDocument]) throws -> Vectors {
+        let source = statement.querySource
+        let vectors: Vectors
+        switch source.value {
+        case .file(let path):
+            vectors = try load(path, name: path, checkpoints: checkpoints)
+        case .parameter(let name):
+            guard let path = options.parameters[name] else {
+                throw statement.error(
+                    "no file is bound to $\(name)", at: source.range,
+                    expected: "--param \(name)=FILE on the command line",
+                    hint: NearestName.hint(for: name, among: options.parameters.keys.sorted()))
+            }
+            vectors = try load(path, name: "$" + name, checkpoints: checkpoints)
+        case .row(let identifier):
+            vectors = try fetch(identifier, statement, source.range, checkpoints: checkpoints)
+        }
+        if statement.measure.value == .cosine { try refuseZero(vectors) }
+        return vectors
+    }
+
+    // MARK: files
+
+    private func load(
+        _ path: String, name: String, checkpoints: [CheckpointDocument]
+    ) throws -> Vectors {
+        let file = try TensorFile(
+            path, npyTensor: view.table.layers.count == 1 ? view.table.layers[0].name : nil)
+        let count = try file.rowCount(of: layers.map(\.name), allowVector: true)
+        guard count > 0 else {
+            throw GradDBError(.badInput, "\(path) holds no query vectors: it has 0 rows")
+        }
+        let kernels = try KernelSet.chosen()
+        var queries = [[EncodedQuery]](repeating: [], count: count)
+        for layer in layers {
+            let codec = try view.table.codec(layer, kernels)
+            let matrix = try file.matrix(layer.name, allowVector: true)
+            guard matrix.dims == layer.dims else {
+                throw GradDBError(
+                    .badInput,
+                    "\(path): tensor '\(layer.name)' has \(matrix.dims) dims, but layer "
+                        + "'\(layer.name)' of table '\(view.table.name)' has \(layer.dims)")
+            }
+            for row in 0..<count {
+                let floats = try file.floats(layer.name, row: row, matrix, kernels: kernels)
+                do throws(EncodingFailure) {
+                    queries[row].append(try codec.encodeQuery(floats))
+                } catch {
+                    throw GradDBError(
+                        .badInput, "\(path), row \(row), layer '\(layer.name)': \(error.reason)")
+                }
+            }
+        }
+        return Vectors(
+            names: count == 1 ? [name] : (0..<count).map { "\(name)[\($0)]" }, sourceName: name,
+            queries: checkpoints.map { _ in queries })
+    }
+
+    // MARK: rows of the table
+
+    private func fetch(
+        _ identifier: QuerySource.RowIdentifier, _ statement: Statement, _ range: SourceRange,
+        checkpoints: [CheckpointDocument]
+    ) throws -> Vectors {
+        let (name, candidates): (String, [RowID]) =
+            switch identifier {
+            case .int(let value): ("ROW \(value)", [.int(value)])
+            // In a table of integer ids, ROW '5' means 5: there is nothing else it could mean.
+            case .string(let text):
+                ("ROW '\(text)'", [.string(text)] + (Int64(text).map { [.int($0)] } ?? []))
+            }
+        guard let row = try candidates.lazy.compactMap({ try view.row(of: $0) }).first else {
+            throw statement.error(
+                "table '\(view.table.name)' has no row with this id", at: range,
+                expected: "an id that the snapshot has")
+        }
+        let kernels = try KernelSet.chosen()
+        let queries = try checkpoints.map { checkpoint in
+            guard let place = try view.location(of: row, in: checkpoint) else {
+                throw statement.error(
+                    "this row has no vector at checkpoint '\(checkpoint.name)'", at: range,
+                    expected: "a row that was ingested for that checkpoint")
+            }
+            return try layers.map { layer in
+                let stored = try view.vector(layer, at: place)
+                return try view.table.codec(layer, kernels)
+                    .query(fromRow: stored.bytes, stored.statistics)
+            }
+        }
+        return Vectors(names: [name], sourceName: name, queries: queries.map { [$0] })
+    }
+
+    /// The cosine with a zero vector is not defined; a score of 0 would look like an answer.
+    private func refuseZero(_ vectors: Vectors) throws {
+        for queries in vectors.queries {
+            for (query, name) in zip(queries, vectors.names)
+            where query.allSatisfy({ $0.squaredNorm == 0 }) {
+                throw GradDBError(
+                    .badInput,
+                    "the query \(name) is a zero vector in the chosen layers, so its cosine with "
+                        + "anything is undefined; score by dot, or choose another query")
+            }
+        }
+    }
+}
+
+extension TensorFile {
+    /// One row as floats, refused when it is not finite.
+    func floats(
+        _ tensor: String, row: Int, _ matrix: VectorMatrix, kernels: KernelSet
+    ) throws -> [Float] {
+        let bytes = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: matrix.rowBytes, alignment: 64)
+        defer { bytes.deallocate() }
+        try read(tensor: tensor, rows: row..<row + 1, into: bytes)
+        let floats = [Float](unsafeUninitializedCapacity: matrix.dims) { target, count in
+            let target = UnsafeMutableBufferPointer(rebasing: target[..<matrix.dims])
+            matrix.element.convert(UnsafeRawBufferPointer(bytes), to: target, kernels: kernels)
+            count = matrix.dims
+        }
+        if let bad = floats.firstIndex(where: { !$0.isFinite }) {
+            throw GradDBError(
+                .badInput,
+                "\(name), row \(row), layer '\(tensor)': the value at dim \(bad) is "
+                    + "\(floats[bad].isNaN ? "NaN" : "\(floats[bad])"); a query must be finite")
+        }
+        return floats
+    }
+}

@@ -1,0 +1,187 @@
+// Runs a bound query: filter, scan and score, select, hydrate.
+
+import GradDB
+import Synchronization
+
+package struct QueryRunner {
+    private let query: BoundQuery
+    private let options: QueryOptions
+
+    package init(_ query: BoundQuery, options: QueryOptions) {
+        self.query = query
+        self.options = options
+    }
+
+    package func run() throws -> QueryResult {
+        var plan = try Planner(query, threads: options.threads).plan()
+        let filter = try measured("filter", &plan) { try evaluateFilter() } facts: { filter in
+            [("rows", .count(filter?.count ?? Int(query.view.rowCount)))]
+        }
+        let answers =
+            query.isWeighted
+            ? try selectFromSums(filter, &plan) : try selectFromScan(filter, &plan)
+        let rows = try measured("hydrate", &plan) { try hydrate(answers) } facts: { rows in
+            [("rows", .count(rows.count))]
+        }
+        return QueryResult(columns: query.columns.map(\.name), rows: rows, plan: plan)
+    }
+
+    private typealias Facts = [(key: String, value: PlanValue)]
+
+    private func measured<R>(
+        _ name: String, _ plan: inout PlanNode, _ body: () throws -> R, facts: (R) -> Facts
+    ) rethrows -> R {
+        let started = ContinuousClock.now
+        let result = try body()
+        let seconds = (ContinuousClock.now - started).seconds
+        plan.record(name, [facts(result) + [("seconds", .number(seconds))]])
+        return result
+    }
+
+    // MARK: filter
+
+    /// The rows that pass WHERE; nil when there is no condition.
+    private func evaluateFilter() throws -> RowFilter? {
+        guard let predicate = query.predicate else { return nil }
+        var filter = RowFilter(rowCount: query.view.rowCount)
+        if let constant = predicate.constant {
+            if constant == .yes { for row in 0..<query.view.rowCount { filter.insert(row) } }
+            return filter
+        }
+        try ColumnReader(query.view).forEachRun(predicate.columns.map(\.name)) { columns, rows in
+            try options.cancellation.check()
+            let count = columns.first?.value.count ?? rows.count
+            let mask = try predicate.mask(over: columns, rowCount: count)
+            for (index, row) in rows.enumerated() where mask[index] { filter.insert(row) }
+        }
+        return filter
+    }
+
+    // MARK: scan and select
+
+    /// The best rows of one answer, at both ends.
+    private struct Answer: Sendable {
+        var top: TopRows
+        var bottom: TopRows
+
+        init(_ query: BoundQuery) {
+            top = TopRows(.top, limit: query.top)
+            bottom = TopRows(.bottom, limit: query.bottom)
+        }
+
+        mutating func insert(_ score: Double, _ row: UInt64) {
+            if top.limit > 0 { top.insert(score, row) }
+            if bottom.limit > 0 { bottom.insert(score, row) }
+        }
+
+        mutating func merge(_ other: Answer) {
+            top.merge(other.top)
+            bottom.merge(other.bottom)
+        }
+    }
+
+    private func request(_ checkpoint: BoundCheckpoint, _ filter: RowFilter?) -> ScanRequest {
+        ScanRequest(
+            view: query.view, checkpoint: checkpoint.document, layers: query.layers,
+            queries: checkpoint.queries, filter: filter, threads: options.threads,
+            cancellation: options.cancellation)
+    }
+
+    /// One checkpoint: rows are selected as they are scored, and nothing else is kept.
+    private func selectFromScan(_ filter: RowFilter?, _ plan: inout PlanNode) throws -> [Answer] {
+        let empty = query.answerNames.map { _ in Answer(query) }
+        guard let checkpoint = query.checkpoints.first else { return empty }
+        let scan = try Scan(request(checkpoint, filter))
+        let scorer = RowScorer(query, checkpoint)
+        // A slot per worker: no two threads share one, the lock is never waited for.
+        let slots = (0..<scan.workerCount).map { _ in AnswerSlot(empty) }
+        let facts = try timedScan(scan) { worker, scores in
+            slots[worker].answers.withLock { answers in
+                scorer.forEach(scores) { answer, row, score in answers[answer].insert(score, row) }
+            }
+        }
+        plan.record("scan", [facts])
+        return slots.dropFirst().reduce(into: slots[0].answers.withLock { $0 }) { merged, slot in
+            slot.answers.withLock { answers in
+                for index in merged.indices { merged[index].merge(answers[index]) }
+            }
+        }
+    }
+
+    private final class AnswerSlot: Sendable {
+        let answers: Mutex<[Answer]>
+
+        init(_ answers: [Answer]) { self.answers = Mutex(answers) }
+    }
+
+    /// Several checkpoints: scores are added up by row, in the order of the checkpoints, and rows
+    /// are selected at the end. A row that a checkpoint lacks gets nothing from it.
+    private func selectFromSums(_ filter: RowFilter?, _ plan: inout PlanNode) throws -> [Answer] {
+        var answers = query.answerNames.map { _ in Answer(query) }
+        let sums = ScoreSums(answers: answers.count, rows: Int(query.view.rowCount))
+        var facts: [Facts] = []
+        for checkpoint in query.checkpoints {
+            let scorer = RowScorer(query, checkpoint)
+            let weight = checkpoint.weight
+            facts.append(
+                try timedScan(try Scan(request(checkpoint, filter))) { _, scores in
+                    scorer.forEach(scores) { answer, row, score in
+                        sums.add(weight * score, answer: answer, row: row)
+                    }
+                })
+        }
+        plan.record("scan", facts)
+        sums.forEach { answer, row, score in answers[answer].insert(score, row) }
+        return answers
+    }
+
+    private func timedScan(
+        _ scan: Scan,
+        _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
+    ) throws -> Facts {
+        let started = ContinuousClock.now
+        let counters = try scan.run(consume)
+        let seconds = (ContinuousClock.now - started).seconds
+        return [
+            ("rows", .count(counters.rows)), ("row groups", .count(counters.rowGroups)),
+            ("skipped", .count(counters.skippedRowGroups)), ("blocks", .count(counters.blocks)),
+            ("bytes", .count(Int(counters.bytes))), ("seconds", .number(seconds)),
+            ("GB/s", .number(Double(counters.bytes) / max(seconds, 1e-9) / 1e9)),
+            ("GMAC/s", .number(Double(counters.multiplications) / max(seconds, 1e-9) / 1e9)),
+        ]
+    }
+
+    // MARK: hydrate
+
+    private func hydrate(_ answers: [Answer]) throws -> [ResultRow] {
+        var rows: [ResultRow] = []
+        for (name, answer) in zip(query.answerNames, answers) {
+            for end in [answer.top, answer.bottom] where end.limit > 0 {
+                for (index, scored) in end.ranked().enumerated() {
+                    try options.cancellation.check()
+                    rows.append(try hydrate(scored, rank: index + 1, end: end.end, query: name))
+                }
+            }
+        }
+        return rows
+    }
+
+    private func hydrate(
+        _ scored: ScoredRow, rank: Int, end: RankingEnd, query name: String
+    ) throws -> ResultRow {
+        let record = try query.view.record(row: scored.row)
+        let values = query.columns.map { column -> FieldValue? in
+            switch column.source {
+            case .id: record.id.fieldValue
+            case .row: .int(Int64(scored.row))
+            case .score: .float(scored.score)
+            case .rank: .int(Int64(rank))
+            case .query: .string(name)
+            case .checkpoint: .string(query.checkpoints.map(\.document.name).joined(separator: "+"))
+            case .field(let index): record.values[index]
+            }
+        }
+        return ResultRow(
+            query: name, rank: rank, end: end, id: record.id, score: scored.score, values: values)
+    }
+}

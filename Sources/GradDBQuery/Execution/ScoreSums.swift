@@ -1,0 +1,41 @@
+// Running sums of scores by answer and row, for sums across checkpoints.
+
+import GradDB
+
+/// Memory: 8 bytes per row and answer, and one per row.
+final class ScoreSums: @unchecked Sendable {
+    // Within one scan every row belongs to one row group and every row group to one thread, so no
+    // two threads touch the same element; scans follow one another.
+    private let answers: Int
+    private let rows: Int
+    private let sums: UnsafeMutableBufferPointer<Double>
+    private let isPresent: UnsafeMutableBufferPointer<Bool>
+
+    init(answers: Int, rows: Int) {
+        self.answers = answers
+        self.rows = rows
+        sums = .allocate(capacity: answers * rows)
+        sums.initialize(repeating: 0)
+        isPresent = .allocate(capacity: rows)
+        isPresent.initialize(repeating: false)
+    }
+
+    deinit {
+        sums.deallocate()
+        isPresent.deallocate()
+    }
+
+    func add(_ score: Double, answer: Int, row: UInt64) {
+        let row = Int(row)
+        sums[answer * rows + row] += score
+        isPresent[row] = true
+    }
+
+    func forEach(_ body: (_ answer: Int, _ row: UInt64, _ score: Double) -> Void) {
+        for answer in 0..<answers {
+            for row in 0..<rows where isPresent[row] {
+                body(answer, UInt64(row), sums[answer * rows + row])
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+// The canonical spelling of a condition: parentheses only where the tree needs them, so that it
+// reads back as the same tree.
+
+extension Expression: CustomStringConvertible {
+    package var description: String {
+        switch node {
+        case .column(let name): Spelling.name(name)
+        case .literal(let literal): literal.description
+        case .not(let operand): "NOT " + operand.spelled(within: .not)
+        case .and(let operands):
+            operands.map { $0.spelled(within: .not) }.joined(separator: " AND ")
+        case .or(let operands):
+            operands.map { $0.spelled(within: .and) }.joined(separator: " OR ")
+        case .comparison(let comparison, let left, let right):
+            "\(left.asOperand) \(comparison.rawValue) \(right.asOperand)"
+        case .membership(let operand, let items, let isNegated):
+            operand.asOperand + (isNegated ? " NOT" : "") + " IN ("
+                + items.map(\.asOperand).joined(separator: ", ") + ")"
+        case .between(let operand, let lower, let upper, let isNegated):
+            operand.asOperand + (isNegated ? " NOT" : "")
+                + " BETWEEN \(lower.asOperand) AND \(upper.asOperand)"
+        case .like(let operand, let pattern, let escape, let isNegated):
+            operand.asOperand + (isNegated ? " NOT" : "")
+                + " LIKE \(Spelling.string(pattern.value))"
+                + (escape.map { " ESCAPE \(Spelling.string($0.value))" } ?? "")
+        case .isNull(let operand, let isNegated):
+            operand.asOperand + (isNegated ? " IS NOT NULL" : " IS NULL")
+        }
+    }
+
+    private var bindingPower: BindingPower {
+        switch node {
+        case .or: .or
+        case .and: .and
+        case .not: .not
+        case .comparison, .membership, .between, .like, .isNull: .predicate
+        case .column, .literal: .operand
+        }
+    }
+
+    private func spelled(within minimum: BindingPower) -> String {
+        bindingPower < minimum ? "(\(self))" : description
+    }
+
+    private var asOperand: String { spelled(within: .operand) }
+}

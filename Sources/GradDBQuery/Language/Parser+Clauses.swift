@@ -1,0 +1,121 @@
+// The clauses after SCORE: in any order, each at most once.
+
+extension Parser {
+    struct TrailingClauses {
+        var layers: [Located<String>] = []
+        var checkpoints = CheckpointSelection.newest
+        var filter: Expression?
+        var top: Located<Int>?
+        var bottom: Located<Int>?
+        var isExact = false
+    }
+
+    mutating func trailingClauses() throws(QueryError) -> TrailingClauses {
+        var clauses = TrailingClauses()
+        var seen: [Keyword: SourceRange] = [:]
+        while let keyword = current.keyword, Self.trailingKeywords.contains(keyword) {
+            if let first = seen[keyword] {
+                throw source.error(
+                    "a second \(keyword.spelling)", at: current.range,
+                    expected: "each clause once",
+                    hint: "the first one is at \(place(of: first))")
+            }
+            seen[keyword] = current.range
+            try clause(keyword, into: &clauses)
+        }
+        try expectEnd(afterCondition: clauses.filter?.range.end == lastEnd)
+        return clauses
+    }
+
+    static let trailingKeywords: [Keyword] = [.layers, .across, .where, .top, .bottom, .exact]
+
+    private mutating func clause(
+        _ keyword: Keyword, into clauses: inout TrailingClauses
+    ) throws(QueryError) {
+        try advance()
+        switch keyword {
+        case .layers: clauses.layers = try layerGlobs()
+        case .across: clauses.checkpoints = try checkpointSelection()
+        case .where: clauses.filter = try expression()
+        case .top: clauses.top = try rowLimit(keyword)
+        case .bottom: clauses.bottom = try rowLimit(keyword)
+        default: clauses.isExact = true
+        }
+    }
+
+    private mutating func layerGlobs() throws(QueryError) -> [Located<String>] {
+        let expected = "a pattern over layer names, in single quotes"
+        var globs = [try expectString(expected)]
+        while try accept(.comma) != nil { globs.append(try expectString(expected)) }
+        return globs
+    }
+
+    // MARK: ACROSS
+
+    private mutating func checkpointSelection() throws(QueryError) -> CheckpointSelection {
+        if try accept(.all) != nil {
+            guard current.keyword != .weight else {
+                throw unexpected(
+                    "no weights behind ALL", hint: "ACROSS ALL uses the stored weights")
+            }
+            return .all
+        }
+        var listed: [WeightedCheckpoint] = []
+        var names: Set<String> = []
+        repeat {
+            let checkpoint = try weightedCheckpoint(isFirst: listed.isEmpty)
+            guard names.insert(checkpoint.name.value).inserted else {
+                throw source.error(
+                    "this checkpoint is named twice", at: checkpoint.name.range,
+                    expected: "each checkpoint once, with the whole of its weight")
+            }
+            listed.append(checkpoint)
+        } while try accept(.comma) != nil
+        return .listed(listed)
+    }
+
+    private mutating func weightedCheckpoint(isFirst: Bool) throws(QueryError)
+        -> WeightedCheckpoint
+    {
+        let name = try expectString(
+            "the name of a checkpoint in single quotes" + (isFirst ? ", or ALL" : ""))
+        guard try accept(.weight) != nil else {
+            return WeightedCheckpoint(name: name, weight: nil)
+        }
+        guard let number = try acceptNumber() else { throw unexpected("a number") }
+        return WeightedCheckpoint(name: name, weight: Located(number.value.double, number.range))
+    }
+
+    // MARK: TOP and BOTTOM
+
+    private mutating func rowLimit(_ keyword: Keyword) throws(QueryError) -> Located<Int> {
+        let clause = keyword.spelling
+        let expected = "a whole number of rows, at least 1"
+        if current.keyword == .all {
+            throw notAvailable("\(clause) ALL", at: current.range, expected: expected)
+        }
+        guard let number = try acceptNumber() else { throw unexpected(expected) }
+        if current.kind == .symbol(.percent) {
+            throw notAvailable(
+                "\(clause) with a percentage", at: number.range.through(current.range),
+                expected: expected)
+        }
+        guard case .int(let count) = number.value, count >= 1 else {
+            throw source.error(
+                "\(clause) \(number.value.literal) is no number of rows", at: number.range,
+                expected: expected)
+        }
+        return Located(Int(count), number.range)
+    }
+
+    // MARK: The end
+
+    private func expectEnd(afterCondition: Bool) throws(QueryError) {
+        if current.kind == .end || current.kind == .symbol(.semicolon) { return }
+        if let keyword = current.keyword, keyword.isClauseWord { throw refusal(of: keyword) }
+        let clauses = Self.trailingKeywords.map(\.spelling).joined(separator: ", ")
+        let rest = "another clause (\(clauses)) or the end of the statement"
+        if afterCondition { throw unexpectedBehindCondition(rest) }
+        throw unexpected(rest, hint: hintForForeignWord(), near: Self.trailingKeywords)
+    }
+}

@@ -1,0 +1,69 @@
+// The canonical spelling of a statement: every clause in the order of the specification, defaults
+// that can be written out are. It reads back as the same statement.
+
+extension Statement: CustomStringConvertible {
+    package var description: String {
+        var clauses: [String] = []
+        switch explain {
+        case .plan: clauses.append("EXPLAIN")
+        case .analyze: clauses.append("EXPLAIN ANALYZE")
+        case nil: break
+        }
+        clauses.append("SELECT " + selection.map(\.value.description).joined(separator: ", "))
+        clauses.append("FROM " + Spelling.table(table.value))
+        if let version { clauses.append("AT \(version.value)") }
+        clauses.append("SCORE \(measure.value.rawValue) TO \(querySource.value)")
+        clauses.append(reduction.rawValue.uppercased())
+        if !layers.isEmpty {
+            clauses.append(
+                "LAYERS " + layers.map { Spelling.string($0.value) }.joined(separator: ", "))
+        }
+        switch checkpoints {
+        case .newest: break
+        case .all: clauses.append("ACROSS ALL")
+        case .listed(let listed):
+            clauses.append("ACROSS " + listed.map(\.description).joined(separator: ", "))
+        }
+        if let filter { clauses.append("WHERE \(filter)") }
+        if let top { clauses.append("TOP \(top.value)") }
+        if let bottom { clauses.append("BOTTOM \(bottom.value)") }
+        if isExact { clauses.append("EXACT") }
+        return clauses.joined(separator: " ")
+    }
+}
+
+extension SelectItem: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .all: "*"
+        case .column(let name, let alias):
+            Spelling.name(name.value) + (alias.map { " AS " + Spelling.name($0.value) } ?? "")
+        }
+    }
+}
+
+extension TableVersion: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .snapshot(let number): "\(number)"
+        case .named(let name): Spelling.string(name)
+        }
+    }
+}
+
+extension QuerySource: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .file(let path): Spelling.string(path)
+        case .parameter(let name): "$" + name
+        case .row(.string(let id)): "ROW " + Spelling.string(id)
+        case .row(.int(let id)): "ROW \(id)"
+        }
+    }
+}
+
+extension WeightedCheckpoint: CustomStringConvertible {
+    package var description: String {
+        Spelling.string(name.value) + (weight.map { " WEIGHT \($0.value)" } ?? "")
+    }
+}

@@ -1,0 +1,62 @@
+// What the clauses of a statement hold: small values that a statement is made of.
+
+/// An item of the SELECT list.
+package enum SelectItem: Equatable, Sendable {
+    /// `*`
+    case all
+    /// A field or pseudo column; `alias` is the name it is returned under, if another.
+    case column(Located<String>, alias: Located<String>?)
+}
+
+/// Which state of the table AT names.
+package enum TableVersion: Equatable, Sendable {
+    /// A snapshot's number.
+    case snapshot(UInt64)
+    /// A tag, or a time; which of them is for the catalogue to say.
+    case named(String)
+}
+
+/// How a row is scored against a query.
+package enum Measure: String, Equatable, Sendable, CaseIterable {
+    case dot, cosine
+}
+
+/// Where the query vectors come from.
+package enum QuerySource: Equatable, Sendable {
+    /// The path of a file.
+    case file(String)
+    /// `$name`, bound by the caller.
+    case parameter(String)
+    /// A row of the scored table, by its id.
+    case row(RowIdentifier)
+
+    package enum RowIdentifier: Equatable, Sendable {
+        case string(String)
+        case int(Int64)
+    }
+}
+
+/// What becomes of the scores of several queries.
+package enum QueryReduction: String, Equatable, Sendable {
+    /// An answer of its own for each query.
+    case each
+    /// The mean over the queries, row by row.
+    case mean
+}
+
+/// The checkpoints that ACROSS sums over.
+package enum CheckpointSelection: Equatable, Sendable {
+    /// No ACROSS: the newest checkpoint, unweighted.
+    case newest
+    /// ACROSS ALL: every checkpoint, with its stored weight.
+    case all
+    /// In the order written, each name once.
+    case listed([WeightedCheckpoint])
+}
+
+/// A checkpoint that ACROSS names.
+package struct WeightedCheckpoint: Equatable, Sendable {
+    package let name: Located<String>
+    /// Nil is the stored weight. Finite; may be zero or negative.
+    package let weight: Located<Double>?
+}

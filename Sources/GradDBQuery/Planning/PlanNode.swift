@@ -1,0 +1,85 @@
+// A plan as people and programs see it: a tree of operators with estimates and, once it has run,
+// with what happened.
+
+/// A number or text in a plan.
+public enum PlanValue: Equatable, Sendable {
+    case text(String)
+    case count(Int)
+    case number(Double)
+}
+
+/// One operator of a plan.
+public struct PlanNode: Sendable {
+    public var name: String
+    /// What it does, in order of importance.
+    public var detail: [(key: String, value: PlanValue)]
+    /// Expected rows, blocks and bytes.
+    public var estimate: [(key: String, value: PlanValue)] = []
+    /// What happened, under ANALYZE.
+    public var actual: [(key: String, value: PlanValue)] = []
+    /// What feeds it.
+    public var inputs: [PlanNode]
+
+    package init(
+        _ name: String, _ detail: [(key: String, value: PlanValue)],
+        estimate: [(key: String, value: PlanValue)] = [], inputs: [PlanNode] = []
+    ) {
+        self.name = name
+        self.detail = detail
+        self.estimate = estimate
+        self.inputs = inputs
+    }
+
+    /// The tree as text: one line per operator, inputs below and indented.
+    public var rendered: String { lines(prefix: "", continuation: "").joined(separator: "\n") }
+
+    private func lines(prefix: String, continuation: String) -> [String] {
+        var line = prefix + name
+        for (key, value) in detail { line += "  \(key): \(value.text)" }
+        if !estimate.isEmpty { line += "  (\(Self.list(estimate)))" }
+        if !actual.isEmpty { line += "  [\(Self.list(actual))]" }
+        var lines = [line]
+        for (index, input) in inputs.enumerated() {
+            let isLast = index == inputs.count - 1
+            lines += input.lines(
+                prefix: continuation + (isLast ? "└─ " : "├─ "),
+                continuation: continuation + (isLast ? "   " : "│  "))
+        }
+        return lines
+    }
+
+    private static func list(_ items: [(key: String, value: PlanValue)]) -> String {
+        items.map { "\($0.key) \($0.value.text)" }.joined(separator: ", ")
+    }
+}
+
+extension PlanValue {
+    var text: String {
+        switch self {
+        case .text(let text): text
+        case .count(let count): Self.grouped(count)
+        case .number(let number): Self.rounded(number)
+        }
+    }
+
+    /// Thousands apart, for reading.
+    private static func grouped(_ count: Int) -> String {
+        var digits = String(count.magnitude)
+        var groups: [Substring] = []
+        while digits.count > 3 {
+            groups.insert(digits.suffix(3), at: 0)
+            digits = String(digits.dropLast(3))
+        }
+        groups.insert(digits[...], at: 0)
+        return (count < 0 ? "-" : "") + groups.joined(separator: ",")
+    }
+
+    /// Four significant digits.
+    private static func rounded(_ number: Double) -> String {
+        guard number.isFinite, number != 0 else { return "\(number)" }
+        var scale = 1.0
+        while abs(number) * scale < 1000, scale < 1e15 { scale *= 10 }
+        let rounded = (number * scale).rounded() / scale
+        return rounded.magnitude >= 1000 ? "\(Int(rounded.rounded()))" : "\(rounded)"
+    }
+}

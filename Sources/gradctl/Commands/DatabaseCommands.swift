@@ -1,0 +1,126 @@
+// Making a database and its tables.
+
+import ArgumentParser
+import GradDB
+
+struct InitCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "init", abstract: "Make an empty database.",
+        discussion: """
+            Example:
+              gradctl init --db runs/db
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    func run() throws {
+        let path = try globals.databasePath()
+        try Database.create(at: path)
+        if globals.json {
+            try Console.print(
+                JSONObject([
+                    ("database", .string(path)),
+                    ("format_version", .int(Int64(try Database(path: path).formatVersion))),
+                ]).text)
+        } else if !globals.quiet {
+            try Console.print("made the database \(path)")
+        }
+    }
+}
+
+struct CreateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Make a table.",
+        discussion: """
+            A layer is a vector column: its name, its dimensions, and how it is stored (f32, f16 \
+            or int8; int8 by default). A field is a metadata column: string, int, float or bool.
+
+            Examples:
+              gradctl create alpaca --layer grad:65536:int8 --field source:string --field tokens:int
+              gradctl create tokens --unit token --layer attn:4096:f16 --layer mlp:8192:f16
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    @Argument(help: "The table's name.") var table: String
+
+    @Option(name: .customLong("layer"), help: ArgumentHelp("A vector column.", valueName: "name:dims[:codec]"))
+    var layers: [String] = []
+
+    @Option(name: .customLong("field"), help: ArgumentHelp("A metadata column.", valueName: "name:type"))
+    var fields: [String] = []
+
+    @Option(help: "What a row is: example or token.") var unit = "example"
+
+    @Option(name: .customLong("row-group"), help: "Most rows in a row group.")
+    var rowGroup = 1024
+
+    func run() throws {
+        var schema = TableSchema(
+            name: table, layers: try layers.map(Self.layer), fields: try fields.map(Self.field))
+        guard let unit = RowUnit(rawValue: unit) else {
+            throw GradDBError(.usage, "--unit is example or token, not '\(self.unit)'")
+        }
+        schema.unit = unit
+        schema.rowsPerGroup = rowGroup
+        let path = try globals.databasePath()
+        let made = try DatabaseWriter(path: path).createTable(schema)
+        if globals.json {
+            try Console.print(
+                JSONObject([
+                    ("table", .string(made.name)), ("unit", .string(made.unit.rawValue)),
+                    ("layers", made.layersJSON), ("fields", made.fieldsJSON),
+                    ("row_group", .int(Int64(made.rowsPerGroup))),
+                ]).text)
+        } else if !globals.quiet {
+            try Console.print("made the table \(made.name)")
+        }
+    }
+
+    private static func layer(_ text: String) throws -> TableSchema.LayerSchema {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2 || parts.count == 3, let dims = Int(parts[1]) else {
+            throw GradDBError(
+                .usage, "--layer takes NAME:DIMS[:CODEC], such as grad:65536:int8, not '\(text)'")
+        }
+        guard let codec = CodecKind(rawValue: parts.count == 3 ? parts[2] : "int8") else {
+            let known = CodecKind.allCases.map(\.rawValue).joined(separator: ", ")
+            throw GradDBError(.usage, "there is no codec '\(parts[2])'; there are \(known)")
+        }
+        return TableSchema.LayerSchema(name: parts[0], dims: dims, codec: codec)
+    }
+
+    private static func field(_ text: String) throws -> Field {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        let known = FieldType.allCases.map(\.rawValue).joined(separator: ", ")
+        guard parts.count == 2 else {
+            throw GradDBError(
+                .usage, "--field takes NAME:TYPE, such as source:string, not '\(text)'")
+        }
+        guard let type = FieldType(rawValue: parts[1]) else {
+            throw GradDBError(.usage, "there is no field type '\(parts[1])'; there are \(known)")
+        }
+        return Field(name: parts[0], type: type)
+    }
+}
+
+extension Table {
+    var layersJSON: JSONValue {
+        .array(
+            layers.map {
+                .object(
+                    JSONObject([
+                        ("name", .string($0.name)), ("dims", .int(Int64($0.dims))),
+                        ("codec", .string($0.codec.rawValue)),
+                    ]))
+            })
+    }
+
+    var fieldsJSON: JSONValue {
+        .array(
+            fields.map {
+                .object(
+                    JSONObject([("name", .string($0.name)), ("type", .string($0.type.rawValue))]))
+            })
+    }
+}

@@ -1,0 +1,117 @@
+// Reading gradients into a table.
+
+import ArgumentParser
+import GradDB
+
+struct IngestCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ingest", abstract: "Read gradients into a table, as one new snapshot.",
+        discussion: """
+            Inputs are safetensors files (one tensor per layer, [rows, dims], f32, f16 or bf16), \
+            .npy files for tables of one layer, directories of such files, or - for a stream of \
+            safetensors documents on standard input, each preceded by its length as an unsigned \
+            64-bit little-endian integer.
+
+            Either everything is stored, or nothing.
+
+            Examples:
+              gradctl ingest alpaca grads.safetensors --checkpoint step-300 --metadata rows.jsonl
+              gradctl ingest alpaca shards/ --checkpoint step-300 --step 300 --weight 2e-5 --tag v1
+              python3 project.py | gradctl ingest alpaca - --checkpoint step-300 --resume
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    @Argument(help: "The table's name.") var table: String
+
+    @Argument(help: ArgumentHelp("Files, directories, or - for standard input.", valueName: "input"))
+    var inputs: [String]
+
+    @Option(help: "The model checkpoint that the gradients belong to.") var checkpoint: String
+
+    @Option(help: "The training step of a new checkpoint.") var step: Int64?
+
+    @Option(help: "The weight of a new checkpoint in sums over checkpoints: its learning rate.")
+    var weight: Double?
+
+    @Option(help: ArgumentHelp("JSON Lines with id and fields, one line per row.", valueName: "file"))
+    var metadata: String?
+
+    @Option(help: "A tag for the new snapshot.") var tag: String?
+
+    @Option(help: "A message for the new snapshot.") var message = ""
+
+    @Flag(help: "Leave out rows whose id the checkpoint has already.") var resume = false
+
+    func validate() throws {
+        if let weight, !weight.isFinite {
+            throw ValidationError("--weight takes a finite number.")
+        }
+    }
+
+    func run() throws {
+        let cancellation = Interruption.watch()
+        let writer = try DatabaseWriter(path: try globals.databasePath())
+        let table = try writer.table(self.table)
+        let inputs = try InputSet(
+            paths: inputs, npyTensor: table.layers.count == 1 ? table.layers[0].name : nil,
+            spoolDirectory: writer.stagingDirectory)
+        let metadata = try metadata.map { try MetadataReader(path: $0, fields: table.fields) }
+        var options = IngestOptions(checkpoint: checkpoint)
+        options.step = step
+        options.weight = weight
+        options.tag = tag
+        options.message = message
+        options.resume = resume
+        options.threads = globals.threadCount
+        let bar = ProgressBar(total: inputs.totalBytes.map(UInt64.init), isShown: !globals.quiet)
+        let outcome = Result {
+            try writer.ingest(
+                into: self.table, inputs: inputs, metadata: metadata, options: options,
+                cancellation: cancellation
+            ) { bar.update(rows: $0.rows, bytes: $0.inputBytes) }
+        }
+        bar.finish()
+        let result = try outcome.get()
+        noteUnused(metadata, result)
+        try report(result)
+    }
+
+    private func noteUnused(_ metadata: MetadataReader?, _ result: IngestResult) {
+        if let keys = metadata?.undeclaredKeys, !keys.isEmpty {
+            globals.note(
+                "these keys of the metadata are no fields of the table and were left out: "
+                    + keys.sorted().prefix(20).joined(separator: ", "))
+        }
+        if !result.unusedTensors.isEmpty {
+            globals.note(
+                "these tensors are no layers of the table and were left out: "
+                    + result.unusedTensors.prefix(20).joined(separator: ", "))
+        }
+    }
+
+    private func report(_ result: IngestResult) throws {
+        if globals.json {
+            try Console.print(
+                JSONObject([
+                    ("snapshot", .int(Int64(result.snapshot))), ("table", .string(table)),
+                    ("checkpoint", .string(checkpoint)), ("rows", .int(Int64(result.rows))),
+                    ("new_rows", .int(Int64(result.newRows))),
+                    ("skipped", .int(Int64(result.skipped))),
+                    ("bytes", .int(Int64(result.bytes))),
+                    ("input_bytes", .int(Int64(result.inputBytes))),
+                    ("seconds", .float(result.seconds)),
+                ]).text)
+        } else if !globals.quiet {
+            var text =
+                "snapshot \(result.snapshot): \(Units.count(result.rows)) rows at checkpoint "
+                + "\(checkpoint)"
+            if result.skipped > 0 { text += ", \(Units.count(result.skipped)) left out" }
+            let rate = UInt64(Double(result.inputBytes) / max(result.seconds, 1e-9))
+            text +=
+                ", \(Units.bytes(result.inputBytes)) read, \(Units.bytes(result.bytes)) stored, in "
+                + "\(Units.seconds(result.seconds)) (\(Units.bytes(rate))/s)"
+            try Console.print(text)
+        }
+    }
+}

@@ -1,0 +1,275 @@
+// Looking at a database: info, snapshots, tag, check.
+
+import ArgumentParser
+import GradDB
+
+struct InfoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "info", abstract: "Show what a database or a table holds.",
+        discussion: """
+            Examples:
+              gradctl info
+              gradctl info alpaca --json
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    @Argument(help: "A table; without it, the database.") var table: String?
+
+    func run() throws {
+        let database = try globals.openDatabase()
+        if let table {
+            try show(try database.table(table))
+        } else {
+            try show(database)
+        }
+    }
+
+    private func show(_ database: Database) throws {
+        let tables = try database.tableNames().map { try database.table($0) }
+        if globals.json {
+            let list = tables.map { table in
+                JSONValue.object(
+                    JSONObject([
+                        ("table", .string(table.name)), ("rows", .int(Int64(table.rowCount))),
+                        ("snapshot", .int(Int64(table.newestSnapshot))),
+                    ]))
+            }
+            try Console.print(
+                JSONObject([
+                    ("database", .string(database.path)),
+                    ("format_version", .int(Int64(database.formatVersion))),
+                    ("bytes", .int(Int64(database.bytes))), ("tables", .array(list)),
+                ]).text)
+            return
+        }
+        try Console.print(
+            "\(database.path): format \(database.formatVersion), \(Units.bytes(database.bytes))")
+        guard !tables.isEmpty else {
+            try Console.print("no tables yet; make one with `gradctl create`")
+            return
+        }
+        var text = TextTable([
+            .init(title: "table"), .init(title: "rows", alignment: .right),
+            .init(title: "snapshot", alignment: .right), .init(title: "layers"),
+            .init(title: "checkpoints"),
+        ])
+        for table in tables {
+            text.append([
+                table.name, Units.count(Int(table.rowCount)), "\(table.newestSnapshot)",
+                table.layers.map(\.summary).joined(separator: " "),
+                try table.checkpoints.map(\.name).joined(separator: " "),
+            ])
+        }
+        try text.printed()
+    }
+
+    private func show(_ table: Table) throws {
+        let checkpoints = try table.checkpoints
+        if globals.json {
+            let list = checkpoints.map { checkpoint in
+                JSONValue.object(
+                    JSONObject([
+                        ("name", .string(checkpoint.name)),
+                        ("step", checkpoint.step.map { .int($0) } ?? .null),
+                        ("weight", checkpoint.weight.map { .float($0) } ?? .null),
+                        ("rows", .int(Int64(checkpoint.rows))),
+                    ]))
+            }
+            let tags = table.tags.sorted { $0.key < $1.key }
+                .map { (key: $0.key, value: JSONValue.int(Int64($0.value))) }
+            try Console.print(
+                JSONObject([
+                    ("table", .string(table.name)), ("unit", .string(table.unit.rawValue)),
+                    ("rows", .int(Int64(table.rowCount))),
+                    ("snapshot", .int(Int64(table.newestSnapshot))),
+                    ("row_group", .int(Int64(table.rowsPerGroup))),
+                    ("segments", .int(Int64(try table.segmentCount))),
+                    ("bytes", .int(Int64(try table.bytes))), ("layers", table.layersJSON),
+                    ("fields", table.fieldsJSON), ("checkpoints", .array(list)),
+                    ("tags", .object(JSONObject(tags))),
+                ]).text)
+            return
+        }
+        try Console.print(
+            "\(table.name): \(Units.count(Int(table.rowCount))) rows (unit \(table.unit.rawValue)), "
+                + "snapshot \(table.newestSnapshot), \(try table.segmentCount) segments, "
+                + Units.bytes(try table.bytes))
+        try Console.print("layers: " + table.layers.map(\.summary).joined(separator: ", "))
+        let fields = table.fields.map { "\($0.name):\($0.type.rawValue)" }
+        try Console.print("fields: " + (fields.isEmpty ? "none" : fields.joined(separator: ", ")))
+        let tags = table.tags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }
+        try Console.print("tags: " + (tags.isEmpty ? "none" : tags.joined(separator: ", ")))
+        guard !checkpoints.isEmpty else { return }
+        var text = TextTable([
+            .init(title: "checkpoint"), .init(title: "step", alignment: .right),
+            .init(title: "weight", alignment: .right), .init(title: "rows", alignment: .right),
+        ])
+        for checkpoint in checkpoints {
+            text.append([
+                checkpoint.name, checkpoint.step.map { "\($0)" } ?? "",
+                checkpoint.weight.map { "\($0)" } ?? "", Units.count(checkpoint.rows),
+            ])
+        }
+        try text.printed()
+    }
+}
+
+struct SnapshotsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "snapshots", abstract: "Show the history of a table, newest first.",
+        discussion: """
+            Example:
+              gradctl snapshots alpaca
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    @Argument(help: "The table's name.") var table: String
+
+    func run() throws {
+        let table = try globals.openDatabase().table(self.table)
+        let snapshots = table.history.reversed()
+        if globals.json {
+            for snapshot in snapshots { try Console.print(Self.json(snapshot).text) }
+            return
+        }
+        var text = TextTable([
+            .init(title: "snapshot", alignment: .right), .init(title: "time"),
+            .init(title: "checkpoint"), .init(title: "rows", alignment: .right),
+            .init(title: "bytes", alignment: .right), .init(title: "tags"),
+            .init(title: "message"),
+        ])
+        for snapshot in snapshots {
+            text.append([
+                "\(snapshot.number)", snapshot.time, snapshot.checkpoint ?? "",
+                Units.count(Int(snapshot.rows)), Units.bytes(snapshot.bytes),
+                snapshot.tags.joined(separator: " "), snapshot.message,
+            ])
+        }
+        try text.printed()
+    }
+
+    private static func json(_ snapshot: SnapshotInfo) -> JSONObject {
+        JSONObject([
+            ("snapshot", .int(Int64(snapshot.number))), ("parent", .int(Int64(snapshot.parent))),
+            ("time", .string(snapshot.time)), ("message", .string(snapshot.message)),
+            ("checkpoint", snapshot.checkpoint.map { .string($0) } ?? .null),
+            ("rows", .int(Int64(snapshot.rows))), ("segments", .int(Int64(snapshot.segments))),
+            ("bytes", .int(Int64(snapshot.bytes))),
+            ("tags", .array(snapshot.tags.map { .string($0) })),
+        ])
+    }
+}
+
+struct TagCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tag", abstract: "Name a snapshot, or remove its name.",
+        discussion: """
+            Examples:
+              gradctl tag alpaca v1
+              gradctl tag alpaca v1 3
+              gradctl tag alpaca v1 --delete
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    @Argument(help: "The table's name.") var table: String
+    @Argument(help: "The tag.") var tag: String
+    @Argument(help: "A snapshot's number (default: the newest).") var snapshot: UInt64?
+    @Flag(help: "Remove the tag.") var delete = false
+
+    func validate() throws {
+        if delete, snapshot != nil {
+            throw ValidationError("--delete takes no snapshot: a tag has one name.")
+        }
+    }
+
+    func run() throws {
+        let writer = try DatabaseWriter(path: try globals.databasePath())
+        var members: [(key: String, value: JSONValue)] = [
+            ("table", .string(table)), ("tag", .string(tag)),
+        ]
+        let message: String
+        if delete {
+            try writer.deleteTag(table, tag)
+            members.append(("deleted", .bool(true)))
+            message = "removed the tag \(tag)"
+        } else {
+            let number = try writer.tag(table, tag, snapshot: snapshot)
+            members.append(("snapshot", .int(Int64(number))))
+            message = "\(tag) is snapshot \(number)"
+        }
+        if globals.json {
+            try Console.print(JSONObject(members).text)
+        } else if !globals.quiet {
+            try Console.print(message)
+        }
+    }
+}
+
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Verify a database.",
+        discussion: """
+            Without --deep the structure is verified: documents, row maps, the header of every \
+            block. With --deep every stored byte is.
+
+            Examples:
+              gradctl check
+              gradctl check --deep --json
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    @Flag(help: "Verify every stored byte.") var deep = false
+
+    func run() throws {
+        let started = ContinuousClock.now
+        let database = try globals.openDatabase()
+        let check = Check(
+            database, deep: deep, threads: globals.threadCount,
+            cancellation: Interruption.watch())
+        let bar = ProgressBar(total: nil, isShown: !globals.quiet)
+        let report = try check.run { bar.update(rows: 0, bytes: $0) }
+        bar.finish()
+        let seconds = (ContinuousClock.now - started).seconds
+        for problem in report.problems {
+            try Console.print(
+                globals.json
+                    ? JSONObject([
+                        ("problem", .string(problem.message)), ("table", .string(problem.table)),
+                    ]).text : "\(problem.table): \(problem.message)")
+        }
+        try Console.print(summary(report, seconds: seconds))
+        guard report.isOK else {
+            try Console.flush()
+            throw GradDBError(
+                .corrupt, "\(report.problems.count) problems; restore what is affected from a backup")
+        }
+    }
+
+    private func summary(_ report: Check.Report, seconds: Double) -> String {
+        guard globals.json else {
+            return "\(report.isOK ? "ok" : "damaged"): \(report.tables) tables, "
+                + "\(report.segments) segments, \(Units.count(report.blocks)) blocks, "
+                + "\(Units.bytes(report.bytes)) in \(Units.seconds(seconds))"
+        }
+        return JSONObject([
+            ("ok", .bool(report.isOK)), ("deep", .bool(deep)),
+            ("tables", .int(Int64(report.tables))), ("segments", .int(Int64(report.segments))),
+            ("blocks", .int(Int64(report.blocks))), ("bytes", .int(Int64(report.bytes))),
+            ("problems", .int(Int64(report.problems.count))), ("seconds", .float(seconds)),
+        ]).text
+    }
+}
+
+extension Layer {
+    fileprivate var summary: String { "\(name):\(dims):\(codec.rawValue)" }
+}
+
+extension TextTable {
+    fileprivate func printed() throws {
+        for line in lines(width: Console.width(of: 1), bold: false) { try Console.print(line) }
+    }
+}

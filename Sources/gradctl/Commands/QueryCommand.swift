@@ -1,0 +1,134 @@
+// Asking: query and explain.
+
+import ArgumentParser
+import GradDB
+import GradDBQuery
+import SystemPackage
+
+struct QueryCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "query", abstract: "Ask which rows score highest, or lowest.",
+        discussion: """
+            Examples:
+              gradctl query "SELECT id, score, source FROM alpaca
+                             SCORE cosine TO 'howdy.safetensors' MEAN
+                             WHERE source = 'alpaca' AND tokens BETWEEN 16 AND 512 TOP 10"
+              gradctl query "FROM alpaca AT 'v1' SCORE dot TO ROW 'alpaca-7' TOP 5 BOTTOM 5"
+              gradctl query "FROM alpaca SCORE cosine TO \\$q TOP 3" --param q=howdy.npy --json
+              gradctl query -f questions.sql --format csv > answers.csv
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    @Argument(help: "A statement, or - to read statements from standard input.")
+    var statement: String?
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Read statements, each ended by ;, from a file.", valueName: "file"))
+    var file: String?
+
+    @Option(name: .customLong("param"), help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
+    var parameters: [String] = []
+
+    @Option(help: "table, json, jsonl or csv.") var format: OutputFormat?
+
+    func validate() throws {
+        guard (statement == nil) != (file == nil) else {
+            throw ValidationError("Give either a statement, or -f FILE, or - for standard input.")
+        }
+    }
+
+    func run() throws {
+        let options = try queryOptions(globals, parameters)
+        let engine = QueryEngine(try globals.openDatabase(), options: options)
+        let printer = AnswerPrinter(format: format ?? (globals.json ? .jsonl : .table), globals)
+        for statement in try engine.statements(in: try text()) {
+            try printer.print(try engine.run(statement), statement: statement.text)
+        }
+    }
+
+    private func text() throws -> String {
+        if let file { return try Self.read(file, name: file) }
+        guard let statement, statement != "-" else {
+            return try Self.read("/dev/stdin", name: "standard input")
+        }
+        return statement
+    }
+
+    /// Statements of more than this are no statements.
+    private static let maxScriptBytes = 64 << 20
+
+    private static func read(_ path: String, name: String) throws -> String {
+        let bytes: [UInt8]
+        do {
+            let file =
+                path == "/dev/stdin" ? .standardInput : try FileDescriptor.open(path, .readOnly)
+            bytes = try file.readAll(limit: maxScriptBytes)
+            if path != "/dev/stdin" { try file.close() }
+        } catch let error as Errno {
+            throw GradDBError(.badInput, "cannot read \(name): \(error.description)")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw GradDBError(.badInput, "\(name) is not UTF-8 text")
+        }
+        return text
+    }
+}
+
+struct ExplainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain", abstract: "Show how a statement would run.",
+        discussion: """
+            Examples:
+              gradctl explain "FROM alpaca SCORE cosine TO 'howdy.safetensors' TOP 10"
+              gradctl explain --analyze "FROM alpaca SCORE dot TO ROW 'alpaca-7' TOP 10"
+            """)
+
+    @OptionGroup var globals: GlobalOptions
+
+    @Argument(help: "A statement.") var statement: String
+
+    @Flag(help: "Run it, and show what happened.") var analyze = false
+
+    @Option(name: .customLong("param"), help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
+    var parameters: [String] = []
+
+    func run() throws {
+        let engine = QueryEngine(
+            try globals.openDatabase(), options: try queryOptions(globals, parameters))
+        let printer = AnswerPrinter(format: globals.json ? .jsonl : .table, globals)
+        for var statement in try engine.statements(in: statement) {
+            if statement.explain != .analyze { statement.explain = analyze ? .analyze : .plan }
+            try printer.print(try engine.run(statement), statement: statement.text)
+        }
+    }
+}
+
+private func queryOptions(_ globals: GlobalOptions, _ parameters: [String]) throws -> QueryOptions {
+    var options = QueryOptions()
+    options.threads = globals.threadCount
+    options.cancellation = Interruption.watch()
+    for parameter in parameters {
+        guard let equals = parameter.firstIndex(of: "="), equals != parameter.startIndex else {
+            throw GradDBError(.usage, "--param takes NAME=FILE, not '\(parameter)'")
+        }
+        let name = String(parameter[..<equals])
+        options.parameters[name.hasPrefix("$") ? String(name.dropFirst()) : name] =
+            String(parameter[parameter.index(after: equals)...])
+    }
+    return options
+}
+
+extension FileDescriptor {
+    /// Everything up to the end, or to one byte more than `limit`.
+    fileprivate func readAll(limit: Int) throws -> [UInt8] {
+        var all: [UInt8] = []
+        while all.count <= limit {
+            let piece = try [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
+                count = try read(into: UnsafeMutableRawBufferPointer(buffer))
+            }
+            if piece.isEmpty { break }
+            all += piece
+        }
+        return all
+    }
+}

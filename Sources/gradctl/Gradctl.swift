@@ -1,0 +1,58 @@
+// The command line: parses arguments, runs one command, turns errors into messages and exit codes.
+// The only part of GradDB that prints.
+
+import ArgumentParser
+import GradDB
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+struct Gradctl: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gradctl",
+        abstract: "GradDB: which training data made the model say this?",
+        discussion: """
+            A database holds one compressed gradient vector per training example and model
+            checkpoint, and answers attribution queries by exact dot-product scans.
+
+            Quick start:
+              gradctl init --db runs/db
+              gradctl create alpaca --db runs/db --layer grad:65536:int8 --field source:string
+              gradctl ingest alpaca gradients/ --db runs/db --checkpoint step-300 \\
+                --metadata rows.jsonl
+              gradctl query --db runs/db "SELECT id, source, score FROM alpaca \\
+                SCORE cosine TO 'question.safetensors' TOP 10"
+
+            Exit status: 0 done, 1 failed, 10 no such database or table, 11 locked, 12 corrupt,
+            13 format too new, 64 usage, 65 bad input, 74 I/O error, 130 interrupted.
+            """,
+        version: "gradctl \(GradDBVersion.current)",
+        subcommands: [
+            InitCommand.self, CreateCommand.self, IngestCommand.self, QueryCommand.self,
+            ExplainCommand.self, InfoCommand.self, SnapshotsCommand.self, TagCommand.self,
+            CheckCommand.self,
+        ])
+}
+
+@main
+enum Main {
+    static func main() {
+        let arguments = GlobalOptions.moveBehindCommand(Array(CommandLine.arguments.dropFirst()))
+        let asJSON = arguments.prefix { $0 != "--" }.contains("--json")
+        do {
+            var command = try Gradctl.parseAsRoot(arguments)
+            try command.run()
+            try Console.flush()
+        } catch let error as GradDBError {
+            Console.discardOutput()
+            Console.report(error.message, kind: error.kind.name, exit: error.kind.rawValue, asJSON)
+            exit(error.kind.rawValue)
+        } catch {
+            let code = Gradctl.exitCode(for: error).rawValue
+            if code == 0 || !asJSON { Gradctl.exit(withError: error) }
+            Console.report(Gradctl.message(for: error), kind: "usage", exit: code, asJSON)
+            exit(code)
+        }
+    }
+}

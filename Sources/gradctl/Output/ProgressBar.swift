@@ -1,0 +1,78 @@
+// One line on standard error that shows how far long work is: only on a terminal.
+
+import GradDB
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+final class ProgressBar {
+    private let isShown: Bool
+    private let total: UInt64?
+    private let started = ContinuousClock.now
+    private var lastDrawn: ContinuousClock.Instant?
+
+    /// - Parameter total: bytes of the whole work; nil when nobody knows.
+    init(total: UInt64?, isShown: Bool) {
+        self.total = total
+        self.isShown = isShown && Console.isErrorTerminal
+    }
+
+    func update(rows: Int, bytes: UInt64) {
+        guard isShown else { return }
+        let now = ContinuousClock.now
+        if let lastDrawn, now - lastDrawn < .milliseconds(100) { return }
+        lastDrawn = now
+        let seconds = max((now - started).seconds, 1e-9)
+        let rate = "\(Units.bytes(UInt64(Double(bytes) / seconds)))/s"
+        var text = "\(Units.count(rows)) rows  \(Units.bytes(bytes))"
+        if let total, total > 0 {
+            let share = min(1, Double(bytes) / Double(total))
+            let left = Int((seconds / max(share, 1e-9) - seconds).rounded())
+            text += " of \(Units.bytes(total))  \(rate)  \(left) s left  "
+            let room = (Console.width(of: STDERR_FILENO) ?? 80) - text.count - 8
+            if room >= 5 {
+                let filled = Int(share * Double(min(room, 30)))
+                let empty = min(room, 30) - filled
+                text += String(repeating: "█", count: filled) + String(repeating: "░", count: empty)
+            }
+            text += " \(Int(share * 100))%"
+        } else {
+            text += "  \(rate)"
+        }
+        let width = (Console.width(of: STDERR_FILENO) ?? 80) - 1
+        Console.writeError(raw: "\r\u{1B}[K" + text.prefix(width))
+    }
+
+    func finish() {
+        if lastDrawn != nil { Console.writeError(raw: "\r\u{1B}[K") }
+    }
+}
+
+/// Numbers for people.
+enum Units {
+    static func bytes(_ count: UInt64) -> String {
+        let units = ["B", "kB", "MB", "GB", "TB", "PB"]
+        var value = Double(count)
+        var unit = 0
+        while value >= 1000, unit < units.count - 1 {
+            value /= 1000
+            unit += 1
+        }
+        return unit == 0 ? "\(count) B" : "\((value * 10).rounded() / 10) \(units[unit])"
+    }
+
+    static func count(_ value: Int) -> String {
+        var digits = String(value.magnitude)
+        var groups: [String] = []
+        while digits.count > 3 {
+            groups.insert(String(digits.suffix(3)), at: 0)
+            digits = String(digits.dropLast(3))
+        }
+        return (value < 0 ? "-" : "") + ([digits] + groups).joined(separator: ",")
+    }
+
+    static func seconds(_ value: Double) -> String {
+        value < 10 ? "\((value * 100).rounded() / 100) s" : "\(Int(value.rounded())) s"
+    }
+}

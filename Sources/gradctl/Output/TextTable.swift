@@ -1,0 +1,106 @@
+// Aligned columns for people. On a terminal no line is wider than it: the widest columns give way.
+
+struct TextTable {
+    enum Alignment { case left, right }
+
+    struct Column {
+        var title: String
+        var alignment = Alignment.left
+    }
+
+    private let columns: [Column]
+    private var rows: [[String]] = []
+    private static let gap = "  "
+    private static let narrowest = 6
+
+    init(_ columns: [Column]) { self.columns = columns }
+
+    mutating func append(_ cells: [String]) { rows.append(cells.map(Self.onOneLine)) }
+
+    /// Lines without line ends. `width` nil means as wide as it takes; `bold` marks the header.
+    func lines(width: Int?, bold: Bool) -> [String] {
+        let widths = self.widths(limit: width)
+        let header = line(columns.map(\.title), widths)
+        return [bold ? "\u{1B}[1m\(header)\u{1B}[0m" : header] + rows.map { line($0, widths) }
+    }
+
+    private func widths(limit: Int?) -> [Int] {
+        var widths = columns.indices.map { index in
+            rows.reduce(Self.width(columns[index].title)) { max($0, Self.width($1[index])) }
+        }
+        guard let limit else { return widths }
+        let gaps = Self.gap.count * (columns.count - 1)
+        while widths.reduce(gaps, +) > limit {
+            let excess = widths.reduce(gaps, +) - limit
+            guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }),
+                widths[widest] > Self.narrowest
+            else { break }
+            // Down to the second widest at most, so that equally wide columns shrink together.
+            let second = widths.enumerated().filter { $0.offset != widest }.map(\.element).max() ?? 0
+            let target = max(Self.narrowest, min(widths[widest] - 1, second), widths[widest] - excess)
+            widths[widest] = target
+        }
+        return widths
+    }
+
+    private func line(_ cells: [String], _ widths: [Int]) -> String {
+        var line = ""
+        for (index, cell) in cells.enumerated() {
+            let text = Self.cut(cell, to: widths[index])
+            let padding = String(repeating: " ", count: max(0, widths[index] - Self.width(text)))
+            if index > 0 { line += Self.gap }
+            line += columns[index].alignment == .right ? padding + text : text + padding
+        }
+        while line.last == " " { line.removeLast() }
+        return line
+    }
+
+    private static func cut(_ text: String, to limit: Int) -> String {
+        guard width(text) > limit else { return text }
+        var result = ""
+        var used = 0
+        for character in text {
+            let width = Self.width(String(character))
+            guard used + width <= limit - 1 else { break }
+            result.append(character)
+            used += width
+        }
+        return result + "…"
+    }
+
+    /// Columns on a terminal: wide characters take two, combining ones none.
+    static func width(_ text: String) -> Int {
+        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text.utf8.count }
+        return text.reduce(0) { sum, character in
+            sum + (character.unicodeScalars.map(width(of:)).max() ?? 0)
+        }
+    }
+
+    /// The ranges of Unicode's East Asian Width W and F that text is likely to hold.
+    private static let wideRanges: [ClosedRange<UInt32>] = [
+        0x1100...0x115F, 0x2E80...0x303E, 0x3041...0x33FF, 0x3400...0x4DBF, 0x4E00...0x9FFF,
+        0xA000...0xA4CF, 0xAC00...0xD7A3, 0xF900...0xFAFF, 0xFE30...0xFE6F, 0xFF00...0xFF60,
+        0xFFE0...0xFFE6, 0x20000...0x3FFFD,
+    ]
+
+    private static func width(of scalar: Unicode.Scalar) -> Int {
+        switch scalar.properties.generalCategory {
+        case .nonspacingMark, .enclosingMark, .format, .control: return 0
+        default: break
+        }
+        let isWide =
+            scalar.properties.isEmojiPresentation
+            || wideRanges.contains { $0.contains(scalar.value) }
+        return isWide ? 2 : 1
+    }
+
+    /// Line ends and control characters would break the table, or the terminal.
+    private static func onOneLine(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) else {
+            return text
+        }
+        return String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : $0 }))
+    }
+}
