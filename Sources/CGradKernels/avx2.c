@@ -44,27 +44,7 @@ GK_INLINE gk_vector gk_canonical(gk_vector v) {
 
 #include "rotate_vector.h"
 
-// ---- float dot products ----
-
-typedef __m256d gk_doubles;
-#define GK_DOUBLES 4
-#define GK_PARTS 4
-
-GK_INLINE gk_doubles gk_doubles_of_f16(const void *elements) {
-    return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(elements)));
-}
-
-GK_INLINE gk_doubles gk_doubles_of_f32(const void *elements) {
-    return _mm256_cvtps_pd(_mm_loadu_ps(elements));
-}
-
-GK_INLINE gk_doubles gk_fused(gk_doubles a, gk_doubles b, gk_doubles c) {
-    return _mm256_fmadd_pd(a, b, c);
-}
-
-#include "dot_float_vector.h"
-
-// ---- integer dot products ----
+// ---- dot products ----
 
 // vpmaddwd multiplies signed 16-bit numbers and adds pairs of products in 32 bits: exact for all
 // bytes, unlike vpmaddubsw, which saturates.
@@ -82,8 +62,8 @@ GK_INLINE void gk_score(__m256i *sums, const char *row, const char *query) {
     *sums = _mm256_add_epi32(*sums, _mm256_add_epi32(low, high));
 }
 
+#include "dot_float_vector.h"
 #include "dot_int8_vector.h"
-
 #include "hash_and_dot_vector.h"
 
 // ---- the rest ----

@@ -49,27 +49,7 @@ GK_INLINE gk_vector gk_canonical(gk_vector v) {
 
 #include "rotate_vector.h"
 
-// ---- float dot products ----
-
-typedef __m512d gk_doubles;
-#define GK_DOUBLES 8
-#define GK_PARTS 2
-
-GK_INLINE gk_doubles gk_doubles_of_f16(const void *elements) {
-    return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128(elements)));
-}
-
-GK_INLINE gk_doubles gk_doubles_of_f32(const void *elements) {
-    return _mm512_cvtps_pd(_mm256_loadu_ps(elements));
-}
-
-GK_INLINE gk_doubles gk_fused(gk_doubles a, gk_doubles b, gk_doubles c) {
-    return _mm512_fmadd_pd(a, b, c);
-}
-
-#include "dot_float_vector.h"
-
-// ---- integer dot products ----
+// ---- dot products ----
 
 // vpdpbusd multiplies unsigned by signed bytes: rows go in as row + 128, which is flipping their
 // sign bit, and 128 times the query's sum comes off at the end. On 32 bytes at a time, for the
@@ -88,8 +68,8 @@ GK_INLINE void gk_score(__m256i *sums, const char *row, const char *query) {
     score_32(sums, row + 32, query + 32);
 }
 
+#include "dot_float_vector.h"
 #include "dot_int8_vector.h"
-
 #include "hash_and_dot_vector.h"
 
 // ---- the rest ----

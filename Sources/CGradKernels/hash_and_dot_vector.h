@@ -20,41 +20,40 @@
 
 typedef struct gk_row_sums {
     __m256i integers[GK_INT8_CHAINS];
-    gk_doubles lanes[GK_PARTS];
+    __m256d lanes[GK_PARTS];
 } gk_row_sums;
 
-// Element `i` of the query: bytes, or doubles for rows of floats.
-GK_INLINE const char *gk_query_at(const void *query, size_t size, size_t i) {
-    return (const char *)query + i * (size == 1 ? sizeof(int8_t) : sizeof(double));
+// Element `i` of the query.
+GK_INLINE const void *gk_query_at(const void *query, size_t size, size_t i) {
+    return (const char *)query + i * (size == 1 ? sizeof(int8_t) : sizeof(float));
 }
 
 GK_INLINE void gk_hash_and_score(xxh_u64 *accumulators, const xxh_u8 *secret, gk_row_sums *sums,
-                                 size_t chain, const char *row, size_t size, const char *query) {
+                                 size_t chain, const char *row, size_t size, const void *query) {
     XXH3_accumulate_512(accumulators, (const xxh_u8 *)row, secret);
     if (size == 1) {
         gk_score(&sums->integers[chain], row, query);
         return;
     }
     for (size_t i = 0; i < XXH_STRIPE_LEN / size; i += GK_LANES)
-        gk_dot_sixteen(sums->lanes, row + i * size, size, gk_query_at(query, size, i),
-                       sizeof(double));
+        gk_dot_sixteen(sums->lanes, row + i * size, size, (const float *)query + i);
 }
 
 // Up to a block of stripes, all of one row. `secret` is that of the first.
 GK_INLINE void gk_hash_and_score_run(xxh_u64 *accumulators, const xxh_u8 *secret,
                                      gk_row_sums *sums, const char *row, size_t size,
-                                     const char *query, size_t stripes) {
+                                     const void *query, size_t stripes) {
     const size_t elements = XXH_STRIPE_LEN / size;  // in a stripe
-    if (stripes == GK_STRIPES_A_BLOCK) {
+    size_t i = 0;
+    if (size == 1)  // floats have lanes enough, and too few registers for more at a time
+        for (; i + GK_INT8_CHAINS <= stripes; i += GK_INT8_CHAINS)
 #pragma clang loop unroll(full)
-        for (size_t i = 0; i < GK_STRIPES_A_BLOCK; i++)
-            gk_hash_and_score(accumulators, secret + i * XXH_SECRET_CONSUME_RATE, sums,
-                              i % GK_INT8_CHAINS, row + i * XXH_STRIPE_LEN, size,
-                              gk_query_at(query, size, i * elements));
-        return;
-    }
+            for (size_t j = i; j < i + GK_INT8_CHAINS; j++)
+                gk_hash_and_score(accumulators, secret + j * XXH_SECRET_CONSUME_RATE, sums, j - i,
+                                  row + j * XXH_STRIPE_LEN, size,
+                                  gk_query_at(query, size, j * elements));
 #pragma clang loop unroll(disable)
-    for (size_t i = 0; i < stripes; i++)
+    for (; i < stripes; i++)
         gk_hash_and_score(accumulators, secret + i * XXH_SECRET_CONSUME_RATE, sums, 0,
                           row + i * XXH_STRIPE_LEN, size, gk_query_at(query, size, i * elements));
 }
@@ -114,22 +113,16 @@ static uint64_t gk_hash_and_dot_int8(const int8_t *rows, size_t row_count, size_
 
 static uint64_t gk_hash_and_dot_f16(const uint16_t *rows, size_t row_count, size_t dims,
                                     const float *query, double *out) {
-    if (dims <= GK_QUERY_DOUBLES && gk_can_hash_and_dot(row_count, 2 * dims)) {
-        double doubles[GK_QUERY_DOUBLES];
-        gk_query_as_doubles(query, dims, doubles);
-        return gk_hash_and_dot(rows, 2, row_count, dims, doubles, 0, out);
-    }
+    if (gk_can_hash_and_dot(row_count, 2 * dims))
+        return gk_hash_and_dot(rows, 2, row_count, dims, query, 0, out);
     gk_dot_f16(rows, row_count, 2 * dims, dims, query, out, NULL, 0);
     return XXH3_64bits(rows, row_count * 2 * dims);
 }
 
 static uint64_t gk_hash_and_dot_f32(const float *rows, size_t row_count, size_t dims,
                                     const float *query, double *out) {
-    if (dims <= GK_QUERY_DOUBLES && gk_can_hash_and_dot(row_count, 4 * dims)) {
-        double doubles[GK_QUERY_DOUBLES];
-        gk_query_as_doubles(query, dims, doubles);
-        return gk_hash_and_dot(rows, 4, row_count, dims, doubles, 0, out);
-    }
+    if (gk_can_hash_and_dot(row_count, 4 * dims))
+        return gk_hash_and_dot(rows, 4, row_count, dims, query, 0, out);
     gk_dot_f32(rows, row_count, 4 * dims, dims, query, out, NULL, 0);
     return XXH3_64bits(rows, row_count * 4 * dims);
 }

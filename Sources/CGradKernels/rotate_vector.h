@@ -21,13 +21,13 @@
 #define GK_LEAF_COUNT (GK_LEAF * GK_WIDTH)
 #define GK_L1_COUNT 4096  // floats: half of the smallest L1 data cache there is
 
-GK_INLINE gk_vector gk_load(const float *from) {
+GK_INLINE gk_vector gk_load(const gk_f32 *from) {
     gk_vector v;
     memcpy(&v, from, sizeof v);
     return v;
 }
 
-GK_INLINE void gk_store(float *to, gk_vector v) { memcpy(to, &v, sizeof v); }
+GK_INLINE void gk_store(gk_f32 *to, gk_vector v) { memcpy(to, &v, sizeof v); }
 
 // The stages between `radix` vectors, first those between neighbours.
 GK_INLINE void gk_stages_between(gk_vector *v, int radix) {
@@ -50,7 +50,7 @@ GK_INLINE gk_vector gk_finish(gk_vector v, const float *scale) {
 }
 
 // `bits` are the signs of the first element and on.
-GK_INLINE void gk_leaf_pass_as(float *x, size_t count, const unsigned char *bits,
+GK_INLINE void gk_leaf_pass_as(gk_f32 *x, size_t count, const unsigned char *bits,
                                const float *scale) {
     for (size_t i = 0; i < count; i += GK_LEAF_COUNT) {
         gk_vector v[GK_LEAF];
@@ -68,7 +68,7 @@ GK_INLINE void gk_leaf_pass_as(float *x, size_t count, const unsigned char *bits
 }
 
 // Joins `radix` parts of `part` elements each.
-GK_INLINE void gk_join_as(float *x, size_t part, int radix, const float *scale) {
+GK_INLINE void gk_join_as(gk_f32 *x, size_t part, int radix, const float *scale) {
     for (size_t i = 0; i < part; i += GK_WIDTH) {
         gk_vector v[GK_RADIX];
 #pragma clang loop unroll(full)
@@ -81,12 +81,12 @@ GK_INLINE void gk_join_as(float *x, size_t part, int radix, const float *scale) 
 
 // The two passes below choose among copies of the two above, in which radix and scaling are known.
 
-static void gk_leaf_pass(float *x, size_t count, const unsigned char *bits, const float *scale) {
+static void gk_leaf_pass(gk_f32 *x, size_t count, const unsigned char *bits, const float *scale) {
     if (scale) gk_leaf_pass_as(x, count, bits, scale);
     else gk_leaf_pass_as(x, count, bits, GK_UNSCALED);
 }
 
-static void gk_join(float *x, size_t part, int radix, const float *scale) {
+static void gk_join(gk_f32 *x, size_t part, int radix, const float *scale) {
 #define GK_JOIN_CASE(known)                                                                        \
     case known:                                                                                    \
         if (scale) gk_join_as(x, part, known, scale);                                              \
@@ -104,7 +104,7 @@ static void gk_join(float *x, size_t part, int radix, const float *scale) {
 }
 
 // Up to GK_L1_COUNT elements, in passes over all of them.
-static void gk_rotate_in_l1(float *x, size_t count, const unsigned char *bits,
+static void gk_rotate_in_l1(gk_f32 *x, size_t count, const unsigned char *bits,
                             const float *scale) {
     size_t done = GK_LEAF_COUNT;  // stages h < done are done
     gk_leaf_pass(x, count, bits, done == count ? scale : GK_UNSCALED);
@@ -116,7 +116,7 @@ static void gk_rotate_in_l1(float *x, size_t count, const unsigned char *bits,
     }
 }
 
-static void gk_rotate_part(float *x, size_t count, const unsigned char *bits, const float *scale) {
+static void gk_rotate_part(gk_f32 *x, size_t count, const unsigned char *bits, const float *scale) {
     if (count <= GK_L1_COUNT) {
         gk_rotate_in_l1(x, count, bits, scale);
         return;

@@ -144,5 +144,10 @@ package struct TagDocument: Codable, Equatable, Sendable {
 package struct ReservationDocument: Codable, Equatable, Sendable {
     package var table: UInt32
     /// Whether records of unpublished rows may have been written ahead of the publication.
-    package var spilled = false
+    package var spilled: Bool
+
+    package init(table: UInt32, spilled: Bool = false) {
+        self.table = table
+        self.spilled = spilled
+    }
 }

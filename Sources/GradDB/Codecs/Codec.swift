@@ -32,6 +32,11 @@ package struct RowStatistics: Equatable, Sendable {
     package var scale: Float
     /// Sum of squares of the decoded row, in double.
     package var squaredNorm: Double
+
+    package init(scale: Float, squaredNorm: Double) {
+        self.scale = scale
+        self.squaredNorm = squaredNorm
+    }
 }
 
 /// Why a row cannot be encoded; the ingest adds file, layer and row id.

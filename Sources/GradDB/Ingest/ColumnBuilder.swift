@@ -11,7 +11,8 @@ package struct ColumnBuilder {
     private var bools: [Bool] = []
     private var codes: [UInt32] = []
     private var dictionary: [String] = []
-    private var codeOfString: [String: UInt32] = [:]
+    /// By bytes: strings that merely look the same are different values.
+    private var codeOfString: [[UInt8]: UInt32] = [:]
     private var isPresent: [Bool] = []
 
     package init(type: FieldType, firstRow: UInt64) {
@@ -33,11 +34,12 @@ package struct ColumnBuilder {
     }
 
     private mutating func append(code string: String) {
-        if let code = codeOfString[string] {
+        let bytes = Array(string.utf8)
+        if let code = codeOfString[bytes] {
             codes.append(code)
         } else {
             let code = UInt32(dictionary.count)
-            codeOfString[string] = code
+            codeOfString[bytes] = code
             dictionary.append(string)
             codes.append(code)
         }

@@ -18,8 +18,9 @@ package final class RowRegistry {
     private let firstNewRow: UInt64
     package private(set) var nextRow: UInt64
     package private(set) var idType: FieldType?
-    /// New ids whose keys are still in the batch.
-    private var unspilled: [RowID: UInt64] = [:]
+    /// New ids whose keys are still in the batch, by key: Swift's strings are equal when they look
+    /// the same, ids when their bytes are.
+    private var unspilled: [[UInt8]: UInt64] = [:]
     private var columns: [ColumnBuilder]
     private var idColumn: ColumnBuilder?
     /// Rows that the checkpoint has vectors of.
@@ -88,7 +89,7 @@ package final class RowRegistry {
     // MARK: one row
 
     private func existingRow(_ id: RowID, _ key: [UInt8]) throws -> UInt64? {
-        if let row = unspilled[id] { return row }
+        if let row = unspilled[key] { return row }
         guard let value = try store.get(.keys, key) else { return nil }
         guard value.count == 8 else {
             throw GradDBError.corrupt("the key of id \(id) in table '\(table.name)' is malformed")
@@ -102,7 +103,7 @@ package final class RowRegistry {
         batch.put(.keys, key, rowBytes)
         batch.put(
             .rows, Keys.row(table: table.table, row), RowRecord(id: id, values: values).encode())
-        unspilled[id] = row
+        unspilled[key] = row
         for (field, value) in values.enumerated() {
             columns[field].append(value)
             if columns[field].isFull { try flushColumn(field) }

@@ -34,7 +34,9 @@ enum InputPath: Equatable {
         var total = 0
         for input in inputs {
             guard case .file(_, let byteCount) = input else { return nil }
-            total += byteCount
+            let (sum, overflow) = total.addingReportingOverflow(byteCount)
+            // Only sparse files can claim so much; as a measure of progress it stays true.
+            total = overflow ? .max : sum
         }
         return total
     }

@@ -1,4 +1,5 @@
-// The lines of a text file through one buffer that holds the longest line so far and no more.
+// The lines of a text file through one buffer, which grows to hold the longest line met so far and
+// never much beyond the longest that is allowed.
 
 import SystemPackage
 
@@ -20,8 +21,6 @@ final class LineReader {
     let name: String
     /// The number of the line returned last, counted from 1.
     private(set) var lineNumber = 0
-    /// Offset in the file of that line.
-    private(set) var lineOffset = 0
 
     private let descriptor: FileDescriptor
     private var buffer = [UInt8](repeating: 0, count: LineReader.readBytes)
@@ -34,20 +33,22 @@ final class LineReader {
     private var isAtEnd = false
 
     init(_ path: String) throws(GradDBError) {
-        name = path
+        let opened: FileDescriptor
         do {
-            descriptor = try FileDescriptor.open(
-                FilePath(path), .readOnly, options: [.closeOnExec])
+            opened = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
         } catch {
             throw SystemFailure(error).opening(path)
         }
         do throws(GradDBError) {
-            let status = try FileStatus(of: descriptor, name: path)
+            let status = try FileStatus(of: opened, name: path)
             if status.kind == .directory { throw status.notAFile(path) }
         } catch {
-            try? descriptor.close()
+            try? opened.close()
             throw error
         }
+        name = path
+        // Last, since from here on a failure would run deinit.
+        descriptor = opened
     }
 
     deinit {
@@ -67,9 +68,14 @@ final class LineReader {
 
     private func nextLine() throws(GradDBError) -> Range<Int>? {
         while true {
-            if let end = lineEnd() {
-                return takeLine(unread.lowerBound..<end, next: end + 1)
+            let end = lineEnd()
+            guard (end ?? unread.upperBound) - unread.lowerBound <= Self.longestLineBytes else {
+                throw .badInput(
+                    "\(name), line \(lineNumber + 1): the line is longer than "
+                        + "\(Self.longestLineBytes) bytes; metadata is one JSON object on each "
+                        + "line")
             }
+            if let end { return takeLine(unread.lowerBound..<end, next: end + 1) }
             searched = unread.upperBound
             guard !isAtEnd else {
                 return unread.isEmpty ? nil : takeLine(unread, next: unread.upperBound)
@@ -90,7 +96,6 @@ final class LineReader {
 
     private func takeLine(_ line: Range<Int>, next: Int) -> Range<Int> {
         lineNumber += 1
-        lineOffset = unreadOffset
         unreadOffset += next - line.lowerBound
         unread = next..<unread.upperBound
         searched = next
@@ -98,11 +103,6 @@ final class LineReader {
     }
 
     private func readMore() throws(GradDBError) {
-        guard unread.count <= Self.longestLineBytes else {
-            throw .badInput(
-                "\(name), line \(lineNumber + 1): the line is longer than "
-                    + "\(Self.longestLineBytes) bytes; metadata is one JSON object on each line")
-        }
         makeRoom()
         var failure: SystemFailure?
         let count = buffer.withUnsafeMutableBytes { bytes in

@@ -116,7 +116,8 @@ struct SafetensorsHeader {
             FormatProblem("tensor \(Excerpt.quoted(name)): \(what)")
         }
         guard range.count <= Self.entryByteLimit else {
-            throw problem("its header entry is longer than \(Self.entryByteLimit) bytes")
+            throw problem(
+                "its header entry is longer than \(Self.entryByteLimit) bytes; the file is damaged")
         }
         guard let entry = json.decode(Entry.self, text.extracting(range)),
             Self.isExact(text, range), entry.offsets.count == 2

@@ -153,7 +153,8 @@ package final class SafetensorsStream {
     private func spoolFailure(_ failure: SystemFailure, _ length: Int) -> GradDBError {
         GradDBError(
             .io,
-            "\(name): cannot keep its \(length) bytes in \(spoolDirectory.string): \(failure.text); "
-                + "make space there, or send messages of up to \(memoryLimit) bytes")
+            "\(name): cannot keep its \(length) bytes in \(spoolDirectory.string): "
+                + "\(failure.text); make space there, or send messages of up to "
+                + "\(memoryLimit) bytes")
     }
 }

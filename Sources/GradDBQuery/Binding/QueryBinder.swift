@@ -100,7 +100,7 @@ package struct QueryBinder {
 
     private static func source(of name: String, in table: Table) -> OutputColumn.Source? {
         if let field = table.fields.firstIndex(where: { $0.name == name }) { return .field(field) }
-        return pseudoColumns.first { $0.name == name.lowercased() }?.source
+        return pseudoColumns.first { $0.name == name }?.source
     }
 
     // MARK: WHERE

@@ -32,6 +32,29 @@ package struct Statement: Equatable, Sendable {
     /// Whether EXACT was written; an answer is exact without it, too.
     package var isExact: Bool
     package var origin: Origin
+
+    package init(
+        explain: Explain?, selection: [Located<SelectItem>], table: Located<String>,
+        version: Located<TableVersion>?, measure: Located<Measure>,
+        querySource: Located<QuerySource>, reduction: QueryReduction, layers: [Located<String>],
+        checkpoints: CheckpointSelection, filter: Expression?, top: Located<Int>?,
+        bottom: Located<Int>?, isExact: Bool, origin: Origin
+    ) {
+        self.explain = explain
+        self.selection = selection
+        self.table = table
+        self.version = version
+        self.measure = measure
+        self.querySource = querySource
+        self.reduction = reduction
+        self.layers = layers
+        self.checkpoints = checkpoints
+        self.filter = filter
+        self.top = top
+        self.bottom = bottom
+        self.isExact = isExact
+        self.origin = origin
+    }
 }
 
 extension Statement {
@@ -42,6 +65,11 @@ extension Statement {
         package let source: SourceText
         /// Where this statement stands in it, without its semicolon.
         package let range: SourceRange
+
+        package init(source: SourceText, range: SourceRange) {
+            self.source = source
+            self.range = range
+        }
 
         package static func == (left: Self, right: Self) -> Bool { true }
     }

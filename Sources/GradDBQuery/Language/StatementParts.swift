@@ -59,4 +59,9 @@ package struct WeightedCheckpoint: Equatable, Sendable {
     package let name: Located<String>
     /// Nil is the stored weight. Finite; may be zero or negative.
     package let weight: Located<Double>?
+
+    package init(name: Located<String>, weight: Located<Double>?) {
+        self.name = name
+        self.weight = weight
+    }
 }

@@ -1,0 +1,107 @@
+// Statements that no one wrote, to see that what is spelled out reads back.
+
+import GradDBQuery
+
+/// Builds syntax trees: everything the grammar can say, names that need quotes among it.
+struct RandomSyntax {
+    var random: LanguageRandom
+
+    static let nowhere = SourceRange(0, 0)
+
+    static let names = [
+        "source", "tokens", "id", "row", "score", "weight", "confidence", "top", "select", "null",
+        "two words", "a\"b", "naïve", "日本", "_x1", "1st", "é", "'", "Top", "a.b", "--", "self",
+    ]
+
+    static let strings = [
+        "", "alpaca", "it's", "''", "%", "a;b", "-- no comment", "/*", "日本語", "line\nline", "\"",
+        "layers.*.mlp", "\t", "\u{1F9EA}", "\\",
+    ]
+
+    static let floats = [0.5, -0.25, 1e-5, -2.5e300, .leastNonzeroMagnitude, 1e16, 3, 1 / 3]
+
+    mutating func name() -> String { random.pick(Self.names) }
+
+    mutating func string() -> String { random.pick(Self.strings) }
+
+    mutating func literal() -> Literal {
+        switch random.below(6) {
+        case 0: .string(string())
+        case 1: .int(random.pick([0, 1, -1, 42, .max, .min, 1 << 53 + 1]))
+        case 2: .float(random.pick(Self.floats))
+        case 3: .bool(random.chance(2))
+        case 4: .null
+        default: .int(Int64(truncatingIfNeeded: random.next()))
+        }
+    }
+
+    mutating func operand() -> Expression {
+        let node: Expression.Node = random.chance(2) ? .column(name()) : .literal(literal())
+        return Expression(node, Self.nowhere)
+    }
+
+    mutating func condition(depth: Int) -> Expression {
+        if depth == 0 { return operand() }
+        // A condition where an operand belongs parses, in parentheses; only the binder minds.
+        let side = { (syntax: inout RandomSyntax) in
+            syntax.random.chance(8) ? syntax.condition(depth: depth - 1) : syntax.operand()
+        }
+        let isNegated = random.chance(2)
+        let node: Expression.Node
+        switch random.below(9) {
+        case 0: node = .not(condition(depth: depth - 1))
+        case 1, 2: node = .and((0..<2 + random.below(3)).map { _ in condition(depth: depth - 1) })
+        case 3, 4: node = .or((0..<2 + random.below(3)).map { _ in condition(depth: depth - 1) })
+        case 5:
+            node = .membership(
+                side(&self), (0...random.below(3)).map { _ in side(&self) }, isNegated: isNegated)
+        case 6:
+            node = .between(
+                side(&self), lower: side(&self), upper: side(&self), isNegated: isNegated)
+        case 7:
+            let escape = random.chance(2) ? Located("!", Self.nowhere) : nil
+            node = .like(
+                side(&self), pattern: Located(string(), Self.nowhere), escape: escape,
+                isNegated: isNegated)
+        default:
+            node =
+                random.chance(3)
+                ? .isNull(side(&self), isNegated: isNegated)
+                : .comparison(random.pick(ComparisonOperator.allCases), side(&self), side(&self))
+        }
+        return Expression(node, Self.nowhere)
+    }
+
+    mutating func statement() -> Statement {
+        let here = Self.nowhere
+        let items = (0...random.below(4)).map { _ -> Located<SelectItem> in
+            if random.chance(4) { return Located(.all, here) }
+            let alias = random.chance(3) ? Located(name(), here) : nil
+            return Located(.column(Located(name(), here), alias: alias), here)
+        }
+        let version: [TableVersion?] = [nil, .snapshot(random.next()), .named(string())]
+        let source: [QuerySource] = [
+            .file(string()), .parameter("q"), .row(.int(Int64(truncatingIfNeeded: random.next()))),
+            .row(.string(string())),
+        ]
+        let weight: [Double?] = [nil, 2e-5, -1, 0]
+        let listed = (0...random.below(3)).map {
+            WeightedCheckpoint(
+                name: Located("\($0)" + string(), here),
+                weight: random.pick(weight).map { Located($0, here) })
+        }
+        return Statement(
+            explain: random.pick([nil, .plan, .analyze]), selection: items,
+            table: Located(name(), here),
+            version: random.pick(version).map { Located($0, here) },
+            measure: Located(random.pick(Measure.allCases), here),
+            querySource: Located(random.pick(source), here),
+            reduction: random.pick([.each, .mean]),
+            layers: (0..<random.below(3)).map { _ in Located(string(), here) },
+            checkpoints: random.pick([.newest, .all, .listed(listed)]),
+            filter: random.chance(2) ? condition(depth: random.below(4)) : nil,
+            top: random.chance(2) ? Located(1 + random.below(1000), here) : nil,
+            bottom: random.chance(2) ? Located(.max, here) : nil, isExact: random.chance(2),
+            origin: .init(source: SourceText(""), range: here))
+    }
+}
