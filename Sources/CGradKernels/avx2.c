@@ -18,7 +18,6 @@
 typedef __m256 gk_vector;
 #define GK_WIDTH 8
 #define GK_LEAF 8
-#define GK_RADIX 8
 
 GK_INLINE gk_vector gk_flip(gk_vector v, const unsigned char *bits) {
     const __m256i lane = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
@@ -56,7 +55,8 @@ GK_INLINE __m256i products_16(const char *row, const char *query) {
 }
 
 GK_INLINE void gk_score(__m256i *sums, const char *row, const char *query) {
-    const __m256i low = _mm256_add_epi32(products_16(row, query), products_16(row + 16, query + 16));
+    const __m256i low =
+        _mm256_add_epi32(products_16(row, query), products_16(row + 16, query + 16));
     const __m256i high =
         _mm256_add_epi32(products_16(row + 32, query + 32), products_16(row + 48, query + 48));
     *sums = _mm256_add_epi32(*sums, _mm256_add_epi32(low, high));

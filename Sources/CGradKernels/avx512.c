@@ -6,7 +6,7 @@
 #include <immintrin.h>
 
 #define GK_AVX512_TARGET                                                                           \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi2")))
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
 #pragma clang attribute push(GK_AVX512_TARGET, apply_to = function)
 
 #define XXH_INLINE_ALL
@@ -20,7 +20,6 @@
 typedef __m512 gk_vector;
 #define GK_WIDTH 16
 #define GK_LEAF 16
-#define GK_RADIX 16
 
 GK_INLINE gk_vector gk_flip(gk_vector v, const unsigned char *bits) {
     __mmask16 mask;
@@ -80,8 +79,10 @@ static uint64_t hash_avx512(const void *bytes, size_t count) {
 
 static void f16_to_f32_avx512(const uint16_t *source, float *target, size_t count) {
     size_t i = 0;
-    for (; i + 16 <= count; i += 16)
-        _mm512_storeu_ps(target + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(source + i))));
+    for (; i + 16 <= count; i += 16) {
+        const __m256i halves = _mm256_loadu_si256((const void *)(source + i));
+        _mm512_storeu_ps(target + i, _mm512_cvtph_ps(halves));
+    }
     if (i < count) {
         const __mmask16 here = (__mmask16)((1u << (count - i)) - 1);
         const __m256i halves = _mm256_maskz_loadu_epi16(here, source + i);

@@ -1,5 +1,5 @@
 // Which variants this machine can run. Nothing is remembered: asking costs a few CPUID
-// instructions (microseconds under a hypervisor), callers keep the table they were given.
+// instructions (ten microseconds under a hypervisor), callers keep the table they were given.
 #include "kernels_internal.h"
 
 #if defined(__x86_64__)

@@ -6,20 +6,24 @@
 //   2. Each further pass joins up to GK_RADIX parts of equal length: one vector from each, all
 //      their stages in registers, back to where they came from.
 //   3. A long vector is cut in GK_RADIX parts, each is finished (recursively), then they are
-//      joined: the parts of the innermost level fit the L1 cache, those around it the L2.
+//      joined, so that a cache sees all passes over what fits it before anything else.
 //
 // The including file defines, for its target:
-//   GK_WIDTH, gk_vector      floats in a vector, and its type (a clang vector)
-//   GK_LEAF, GK_RADIX        powers of two, up to 16
-//   gk_flip(v, bits)         negates lane j where bit j at `bits` is set
-//   gk_stages_within(v)      the stages h = 1 ... GK_WIDTH/2
-//   gk_canonical(v)          replaces NaNs by the canonical one
+//   GK_WIDTH, gk_vector  floats in a vector, and its type (a clang vector)
+//   GK_LEAF              a power of two, at most half of the registers
+//   gk_flip(v, bits)     negates lane j where bit j at `bits` is set
+//   gk_stages_within(v)  the stages h = 1 ... GK_WIDTH/2
+//   gk_canonical(v)      replaces NaNs by the canonical one
 #include "rotate_plain.h"
 
 #pragma STDC FP_CONTRACT OFF
 
 #define GK_LEAF_COUNT (GK_LEAF * GK_WIDTH)
-#define GK_L1_COUNT 4096  // floats: half of the smallest L1 data cache there is
+// Parts lie a power of two apart, in the same set of the L1 cache: more of them than it has ways
+// would evict each other between load and store.
+#define GK_RADIX 8
+// Up to this many floats (64 KiB, in any L2 cache) a vector is joined in passes over all of it.
+#define GK_CACHED_COUNT 16384
 
 GK_INLINE gk_vector gk_load(const gk_f32 *from) {
     gk_vector v;
@@ -95,17 +99,14 @@ static void gk_join(gk_f32 *x, size_t part, int radix, const float *scale) {
     switch (radix) {
         GK_JOIN_CASE(2)
         GK_JOIN_CASE(4)
-        GK_JOIN_CASE(8)
-#if GK_RADIX == 16
-        GK_JOIN_CASE(16)
-#endif
+        GK_JOIN_CASE(GK_RADIX)
     }
 #undef GK_JOIN_CASE
 }
 
-// Up to GK_L1_COUNT elements, in passes over all of them.
-static void gk_rotate_in_l1(gk_f32 *x, size_t count, const unsigned char *bits,
-                            const float *scale) {
+// Up to GK_CACHED_COUNT elements, in passes over all of them.
+static void gk_rotate_cached(gk_f32 *x, size_t count, const unsigned char *bits,
+                             const float *scale) {
     size_t done = GK_LEAF_COUNT;  // stages h < done are done
     gk_leaf_pass(x, count, bits, done == count ? scale : GK_UNSCALED);
     while (done < count) {
@@ -117,11 +118,12 @@ static void gk_rotate_in_l1(gk_f32 *x, size_t count, const unsigned char *bits,
 }
 
 static void gk_rotate_part(gk_f32 *x, size_t count, const unsigned char *bits, const float *scale) {
-    if (count <= GK_L1_COUNT) {
-        gk_rotate_in_l1(x, count, bits, scale);
+    if (count <= GK_CACHED_COUNT) {
+        gk_rotate_cached(x, count, bits, scale);
         return;
     }
-    const size_t radix = count / GK_L1_COUNT < GK_RADIX ? count / GK_L1_COUNT : GK_RADIX;
+    const size_t most = count / GK_CACHED_COUNT;  // parts
+    const size_t radix = most < GK_RADIX ? most : GK_RADIX;
     const size_t part = count / radix;
     for (size_t i = 0; i < count; i += part) gk_rotate_part(x + i, part, bits + i / 8, GK_UNSCALED);
     gk_join(x, part, (int)radix, scale);

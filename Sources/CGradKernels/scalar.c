@@ -42,8 +42,12 @@ static void dot_int8_scalar(const int8_t *rows, size_t row_count, size_t stride,
         for (size_t r = 0; r < row_count; r++) {                                                   \
             const memory_type *row = (const memory_type *)((const char *)rows + r * stride);       \
             double lanes[GK_LANES] = {0};                                                          \
-            for (size_t i = 0; i < dims; i++)                                                      \
-                lanes[i % GK_LANES] += (double)read(row[i]) * (double)q[i];                        \
+            size_t i = 0;                                                                          \
+            for (; i + GK_LANES <= dims; i += GK_LANES)                                            \
+                for (size_t j = 0; j < GK_LANES; j++)                                              \
+                    lanes[j] += (double)read(row[i + j]) * (double)q[i + j];                       \
+            for (size_t j = 0; i + j < dims; j++)                                                  \
+                lanes[j] += (double)read(row[i + j]) * (double)q[i + j];                           \
             out[r] = gk_canonical_f64(out[r] + gk_fold(lanes));                                    \
         }                                                                                          \
         const gk_prefetch next = gk_prefetch_of(prefetch, prefetch_bytes);                         \

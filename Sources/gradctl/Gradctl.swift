@@ -35,6 +35,12 @@ struct Gradctl: ParsableCommand {
         ])
 }
 
+extension Gradctl {
+    static var commandNames: [String] {
+        configuration.subcommands.compactMap { $0.configuration.commandName }
+    }
+}
+
 @main
 enum Main {
     static func main() {
@@ -50,8 +56,11 @@ enum Main {
             exit(error.kind.rawValue)
         } catch {
             let code = Gradctl.exitCode(for: error).rawValue
-            if code == 0 || !asJSON { Gradctl.exit(withError: error) }
-            Console.report(Gradctl.message(for: error), kind: "usage", exit: code, asJSON)
+            if code == 0 { Gradctl.exit(withError: error) }  // help, version, completions
+            let command = arguments.first.map { Gradctl.commandNames.contains($0) ? " \($0)" : "" }
+            Console.report(
+                "\(Gradctl.message(for: error)) (see `gradctl\(command ?? "") --help`)",
+                kind: "usage", exit: code, asJSON)
             exit(code)
         }
     }

@@ -2,12 +2,14 @@
 //
 // One source of truth per operation: every variant (scalar, AVX2, AVX-512) of an operation gives
 // the same bits, on any input. That is possible because
-//   - integer dot products are exact in 32 bits within one slab (4,096 x 128 x 127 < 2^31);
+//   - integer dot products are exact, for any bytes and any dims below 2^24 (in 32 bits within one
+//     slab: 4,096 x 128 x 128 < 2^31);
 //   - float dot products add exact double products (f32 x f32 needs 48 bits of 53) into sixteen
 //     lanes, element i into lane i mod 16, and fold the lanes in one fixed tree
 //     (j with j+8, then j+4, j+2, j+1), so that vector width and FMA cannot show;
 //   - the rotation and the quantiser are element-wise IEEE single precision, in a fixed order of
-//     stages, compiled without contraction.
+//     stages, compiled without contraction;
+//   - where arithmetic gives a NaN it is the one positive, quiet NaN without payload.
 #ifndef GRADDB_KERNELS_H
 #define GRADDB_KERNELS_H
 
@@ -45,17 +47,18 @@ typedef struct gk_kernels {
     void (*rotate)(float *x, size_t count, const uint64_t *signs, float scale);
     // max |x[i]| (0 for count 0). The input holds no NaN.
     float (*max_magnitude)(const float *x, size_t count);
-    // q[i] = x[i] * inverse_scale, rounded half to even, clamped to -127...127.
-    // Returns the sum of q[i]^2.
+    // q[i] = x[i] * inverse_scale, rounded half to even, clamped to -127...127 (a NaN becomes
+    // 127). Returns the sum of q[i]^2.
     uint64_t (*quantize_int8)(const float *x, size_t count, float inverse_scale, int8_t *q);
     // Rounds half to even. Overflow gives infinity (callers check before or after).
     void (*f32_to_f16)(const float *source, uint16_t *target, size_t count);
     // Sum of x[i]^2 in double, sixteen lanes folded as above.
     double (*sum_of_squares)(const float *x, size_t count);
 
-    // ---- scoring: `rows` rows of `dims` elements, `stride` bytes apart ----
+    // ---- scoring: `row_count` rows of `dims` elements, `stride` bytes apart ----
     // `prefetch` (may be NULL) is memory about to be read: the kernel spreads prefetches of
-    // `prefetch_bytes` bytes over its run. Prefetching never faults.
+    // `prefetch_bytes` bytes over its run. Prefetching never faults. It does not pay where rows
+    // follow each other in memory: hardware prefetchers do better alone.
     // out[r] += row[r] . query (exact). query_sum is the sum of the query's elements.
     void (*dot_int8)(const int8_t *rows, size_t row_count, size_t stride, size_t dims,
                      const int8_t *query, int32_t query_sum, int64_t *out,
@@ -83,7 +86,8 @@ typedef struct gk_kernels {
     uint64_t (*read_bytes)(const void *bytes, size_t count);
 } gk_kernels;
 
-// True when this processor and operating system can run the variant.
+// True when this processor and operating system can run the variant. The answer is not kept, and
+// takes microseconds.
 int gk_variant_supported(gk_variant variant);
 // The functions of a variant; NULL when it is not supported here.
 const gk_kernels *gk_kernels_for(gk_variant variant);

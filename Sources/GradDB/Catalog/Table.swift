@@ -66,12 +66,12 @@ public struct Table: Sendable {
         try tags[tag].map { try view(snapshot: $0) }
     }
 
-    /// The newest state that was committed at `time` or before; the empty table when none was.
-    package func view(time: Date) throws -> TableView {
+    /// The newest state that was committed at `time` or before; nil when none was.
+    package func view(time: Date) throws -> TableView? {
         let before = snapshots.last { snapshot in
             Timestamp.parse(snapshot.time).map { $0 <= time } ?? false
         }
-        return try view(snapshot: before?.snapshot ?? 0)
+        return try before.map { try view(snapshot: $0.snapshot) }
     }
 
     package func codec(_ layer: Layer, _ kernels: KernelSet) throws -> any Codec {

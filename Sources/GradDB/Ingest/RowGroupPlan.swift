@@ -101,6 +101,10 @@ package final class RowGroupPlanner {
                             + "--resume")
                 }
                 skipped += 1
+            case .repeated:
+                throw GradDBError.badInput(
+                    "\(source.name), row \(sourceRow): id \(id) already came earlier in this "
+                        + "ingest; remove the duplicate")
             }
         }
     }

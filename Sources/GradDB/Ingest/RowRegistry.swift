@@ -23,8 +23,10 @@ package final class RowRegistry {
     private var unspilled: [[UInt8]: UInt64] = [:]
     private var columns: [ColumnBuilder]
     private var idColumn: ColumnBuilder?
-    /// Rows that the checkpoint has vectors of.
-    private var stored: RowSet
+    /// Rows that the checkpoint has vectors of in the newest snapshot.
+    private let stored: RowSet
+    /// Rows of this ingest.
+    private var added = RowSet()
 
     /// - Parameter willSpill: called once before anything is written ahead; makes it known.
     package init(
@@ -48,8 +50,10 @@ package final class RowRegistry {
     package enum Outcome: Equatable {
         /// The row's number; its vector is to be stored.
         case accepted(UInt64)
-        /// The checkpoint has a vector for this id already.
+        /// The checkpoint has a vector for this id already, from an earlier ingest.
         case present
+        /// The same id came before in this ingest.
+        case repeated
     }
 
     /// Registers one row. `place` says where the row comes from, for errors.
@@ -59,14 +63,14 @@ package final class RowRegistry {
         try checkType(of: id, place: place())
         let key = Keys.id(table: table.table, id)
         if let row = try existingRow(id, key) {
-            if row < firstNewRow, let values {
-                try checkUnchanged(row, id: id, values, place: place())
-            }
-            return stored.insert(row) ? .accepted(row) : .present
+            if stored.contains(row) { return .present }
+            guard added.insert(row) else { return .repeated }
+            if let values { try checkUnchanged(row, id: id, values, place: place()) }
+            return .accepted(row)
         }
         let row = nextRow
         nextRow += 1
-        _ = stored.insert(row)
+        _ = added.insert(row)
         try append(id, key: key, row: row, values: values ?? table.fields.map { _ in nil })
         return .accepted(row)
     }

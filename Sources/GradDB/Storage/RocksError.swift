@@ -5,7 +5,7 @@ extension GradDBError {
     package static func rocks(_ message: String, doing action: String, path: String) -> GradDBError {
         let kind: Kind
         var remedy = ""
-        if message.contains("lock ") || message.contains("/LOCK:") {
+        if message.hasPrefix("IO error"), message.contains("/LOCK") {
             kind = .locked
             remedy = "; another process is writing to it: wait until it has finished"
         } else if message.hasPrefix("Corruption") || message.contains("checksum mismatch")

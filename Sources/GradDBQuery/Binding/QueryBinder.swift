@@ -65,7 +65,13 @@ package struct QueryBinder {
                     expected: "a tag, a snapshot number or a time like '2026-01-31T12:00:00Z'",
                     hint: NearestName.hint(for: name, among: table.tags.keys.sorted()))
             }
-            return try table.view(time: time)
+            guard let view = try table.view(time: time) else {
+                throw statement.error(
+                    "table '\(table.name)' has no snapshot as old as \(name)", at: version.range,
+                    expected: table.snapshots.first.map { "\($0.time) or later" }
+                        ?? "no AT, as the table has no snapshot yet")
+            }
+            return view
         }
     }
 

@@ -17,12 +17,15 @@ package struct QueryRunner {
         let filter = try measured("filter", &plan) { try evaluateFilter() } facts: { filter in
             [("rows", .count(filter?.count ?? Int(query.view.rowCount)))]
         }
-        let answers =
+        let (answers, scored) =
             query.isWeighted
             ? try selectFromSums(filter, &plan) : try selectFromScan(filter, &plan)
         let rows = try measured("hydrate", &plan) { try hydrate(answers) } facts: { rows in
             [("rows", .count(rows.count))]
         }
+        // These run inside the scan, on its threads and in its time: only their rows are known.
+        for name in ["score", "reduce", "sum"] { plan.record(name, [[("rows", .count(scored))]]) }
+        plan.record("select", [[("rows", .count(rows.count))]])
         return QueryResult(columns: query.columns.map(\.name), rows: rows, plan: plan)
     }
 
@@ -88,24 +91,28 @@ package struct QueryRunner {
     }
 
     /// One checkpoint: rows are selected as they are scored, and nothing else is kept.
-    private func selectFromScan(_ filter: RowFilter?, _ plan: inout PlanNode) throws -> [Answer] {
+    private func selectFromScan(
+        _ filter: RowFilter?, _ plan: inout PlanNode
+    ) throws -> (answers: [Answer], scored: Int) {
         let empty = query.answerNames.map { _ in Answer(query) }
-        guard let checkpoint = query.checkpoints.first else { return empty }
+        guard let checkpoint = query.checkpoints.first else { return (empty, 0) }
         let scan = try Scan(request(checkpoint, filter))
         let scorer = RowScorer(query, checkpoint)
         // A slot per worker: no two threads share one, the lock is never waited for.
         let slots = (0..<scan.workerCount).map { _ in AnswerSlot(empty) }
-        let facts = try timedScan(scan) { worker, scores in
+        let (facts, scored) = try timedScan(scan) { worker, scores in
             slots[worker].answers.withLock { answers in
                 scorer.forEach(scores) { answer, row, score in answers[answer].insert(score, row) }
             }
         }
         plan.record("scan", [facts])
-        return slots.dropFirst().reduce(into: slots[0].answers.withLock { $0 }) { merged, slot in
+        let merged = slots.dropFirst().reduce(into: slots[0].answers.withLock { $0 }) {
+            merged, slot in
             slot.answers.withLock { answers in
                 for index in merged.indices { merged[index].merge(answers[index]) }
             }
         }
+        return (merged, scored)
     }
 
     private final class AnswerSlot: Sendable {
@@ -116,39 +123,44 @@ package struct QueryRunner {
 
     /// Several checkpoints: scores are added up by row, in the order of the checkpoints, and rows
     /// are selected at the end. A row that a checkpoint lacks gets nothing from it.
-    private func selectFromSums(_ filter: RowFilter?, _ plan: inout PlanNode) throws -> [Answer] {
+    private func selectFromSums(
+        _ filter: RowFilter?, _ plan: inout PlanNode
+    ) throws -> (answers: [Answer], scored: Int) {
         var answers = query.answerNames.map { _ in Answer(query) }
         let sums = ScoreSums(answers: answers.count, rows: Int(query.view.rowCount))
         var facts: [Facts] = []
+        var scored = 0
         for checkpoint in query.checkpoints {
             let scorer = RowScorer(query, checkpoint)
             let weight = checkpoint.weight
-            facts.append(
-                try timedScan(try Scan(request(checkpoint, filter))) { _, scores in
-                    scorer.forEach(scores) { answer, row, score in
-                        sums.add(weight * score, answer: answer, row: row)
-                    }
-                })
+            let (fact, rows) = try timedScan(try Scan(request(checkpoint, filter))) { _, scores in
+                scorer.forEach(scores) { answer, row, score in
+                    sums.add(weight * score, answer: answer, row: row)
+                }
+            }
+            facts.append(fact)
+            scored += rows
         }
         plan.record("scan", facts)
         sums.forEach { answer, row, score in answers[answer].insert(score, row) }
-        return answers
+        return (answers, scored)
     }
 
     private func timedScan(
         _ scan: Scan,
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
-    ) throws -> Facts {
+    ) throws -> (facts: Facts, rows: Int) {
         let started = ContinuousClock.now
         let counters = try scan.run(consume)
         let seconds = (ContinuousClock.now - started).seconds
-        return [
+        let facts: Facts = [
             ("rows", .count(counters.rows)), ("row groups", .count(counters.rowGroups)),
             ("skipped", .count(counters.skippedRowGroups)), ("blocks", .count(counters.blocks)),
             ("bytes", .count(Int(counters.bytes))), ("seconds", .number(seconds)),
             ("GB/s", .number(Double(counters.bytes) / max(seconds, 1e-9) / 1e9)),
             ("GMAC/s", .number(Double(counters.multiplications) / max(seconds, 1e-9) / 1e9)),
         ]
+        return (facts, counters.rows)
     }
 
     // MARK: hydrate

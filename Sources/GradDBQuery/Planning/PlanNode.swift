@@ -30,15 +30,15 @@ public struct PlanNode: Sendable {
         self.inputs = inputs
     }
 
-    /// The tree as text: one line per operator, inputs below and indented.
+    /// The tree as text: an operator with its details, below it what is expected and what
+    /// happened, below that its inputs, indented.
     public var rendered: String { lines(prefix: "", continuation: "").joined(separator: "\n") }
 
     private func lines(prefix: String, continuation: String) -> [String] {
-        var line = prefix + name
-        for (key, value) in detail { line += "  \(key): \(value.text)" }
-        if !estimate.isEmpty { line += "  (\(Self.list(estimate)))" }
-        if !actual.isEmpty { line += "  [\(Self.list(actual))]" }
-        var lines = [line]
+        let facts = [("expected", estimate), ("actual", actual)].filter { !$0.1.isEmpty }
+        var lines = [prefix + name + detail.map { "  \($0.key): \($0.value.text)" }.joined()]
+        let margin = continuation + (inputs.isEmpty ? "   " : "│  ")
+        lines += facts.map { "\(margin)\($0.0): \(Self.list($0.1))" }
         for (index, input) in inputs.enumerated() {
             let isLast = index == inputs.count - 1
             lines += input.lines(

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Builds GradDB and runs every test. Does all its set-up; needs Debian and Swift 6.3.
+#
+#   ./tools/test.sh               everything, under 25 minutes on two cores from a clean clone
+#   ./tools/test.sh --nightly     the long campaigns, with ten times the cases and kills
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export GRADDB_TEST_SCALE=1
+for argument in "$@"; do
+    case "$argument" in
+    --nightly) export GRADDB_TEST_SCALE=10 ;;
+    *)
+        echo "test: unknown argument '$argument' (there is --nightly)" >&2
+        exit 64
+        ;;
+    esac
+done
+
+tools/setup.sh python3 python3-numpy python3-pytest
+
+echo "== building (release, with tests) =="
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+swift build -c release --build-tests 2>&1 | tee "$log" | grep -E "error:|warning:|Build complete" || true
+[ "${PIPESTATUS[0]}" -eq 0 ] || { tail -n 40 "$log"; exit 1; }
+if grep -E "^$PWD/(Sources|Tests)/.*warning:" "$log"; then
+    echo "test: the build gives warnings" >&2
+    exit 1
+fi
+
+echo "== format =="
+swift format lint --strict --recursive --parallel Sources Tests Package.swift
+
+echo "== unit tests =="
+swift test -c release --skip-build 2>&1 | tee "$log" |
+    grep -E "^✘|Test run with|error:|recorded an issue" || true
+[ "${PIPESTATUS[0]}" -eq 0 ] || { grep -A8 -E "recorded an issue|rror:" "$log" | tail -n 80; exit 1; }
+
+echo "== black-box tests =="
+export GRADCTL=$PWD/.build/release/gradctl
+/usr/bin/python3 -B -m pytest -q -p no:cacheprovider Tests/blackbox Tests/reader
