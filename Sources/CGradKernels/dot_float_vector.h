@@ -17,9 +17,6 @@
 #define GK_DOUBLES 4                      // in a vector
 #define GK_PARTS (GK_LANES / GK_DOUBLES)  // vectors in sixteen lanes
 
-// Elements of a row between two prefetches: a line of halves, two lines of floats.
-#define GK_DOT_STEP 32
-
 // Elements of a row, by their size: 2 for halves, 4 for floats. It is known when compiling.
 GK_INLINE __m256d gk_doubles_of(const void *elements, size_t size) {
     if (size == 2) return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(elements)));
@@ -44,18 +41,9 @@ GK_INLINE double gk_fold_vectors(const __m256d lanes[GK_PARTS]) {
 }
 
 GK_INLINE double gk_dot_float_row(const char *row, size_t size, size_t dims,
-                                  const gk_f32 *query, gk_prefetch *prefetch) {
-    const size_t step_bytes = GK_DOT_STEP * size;
-    const size_t fetched = gk_prefetch_steps(prefetch, step_bytes) * GK_DOT_STEP;
-    const size_t fetching = fetched < dims ? fetched : dims - dims % GK_DOT_STEP;
+                                  const gk_f32 *query) {
     __m256d lanes[GK_PARTS] = {0};
     size_t i = 0;
-    for (; i < fetching; i += GK_DOT_STEP) {
-        gk_prefetch_take(prefetch, step_bytes);
-#pragma clang loop unroll(full)
-        for (size_t j = i; j < i + GK_DOT_STEP; j += GK_LANES)
-            gk_dot_sixteen(lanes, row + j * size, size, query + j);
-    }
     for (; i + GK_LANES <= dims; i += GK_LANES)
         gk_dot_sixteen(lanes, row + i * size, size, query + i);
     if (i < dims) {  // copied, because nothing may be read beyond a row
@@ -69,24 +57,19 @@ GK_INLINE double gk_dot_float_row(const char *row, size_t size, size_t dims,
 }
 
 GK_INLINE void gk_dot_float(const void *rows, size_t size, size_t row_count, size_t stride,
-                            size_t dims, const float *query, double *out, const void *prefetch,
-                            size_t prefetch_bytes) {
-    gk_prefetch next = gk_prefetch_of(prefetch, prefetch_bytes);
+                            size_t dims, const float *query, double *out) {
     for (size_t r = 0; r < row_count; r++) {
         const char *row = (const char *)rows + r * stride;
-        out[r] = gk_canonical_f64(out[r] + gk_dot_float_row(row, size, dims, query, &next));
+        out[r] = gk_canonical_f64(out[r] + gk_dot_float_row(row, size, dims, query));
     }
-    gk_prefetch_rest(&next);
 }
 
 static void gk_dot_f16(const uint16_t *rows, size_t row_count, size_t stride, size_t dims,
-                       const float *query, double *out, const void *prefetch,
-                       size_t prefetch_bytes) {
-    gk_dot_float(rows, 2, row_count, stride, dims, query, out, prefetch, prefetch_bytes);
+                       const float *query, double *out) {
+    gk_dot_float(rows, 2, row_count, stride, dims, query, out);
 }
 
 static void gk_dot_f32(const float *rows, size_t row_count, size_t stride, size_t dims,
-                       const float *query, double *out, const void *prefetch,
-                       size_t prefetch_bytes) {
-    gk_dot_float(rows, 4, row_count, stride, dims, query, out, prefetch, prefetch_bytes);
+                       const float *query, double *out) {
+    gk_dot_float(rows, 4, row_count, stride, dims, query, out);
 }

@@ -28,18 +28,10 @@ GK_INLINE int64_t gk_total(const __m256i sums[GK_INT8_CHAINS]) {
 // row . query, over at most GK_INT8_STEP elements. What does not fill a block is scored with the
 // elements before it, as the row's last block: `query_end` is 0 where those were scored already.
 GK_INLINE int64_t gk_dot_int8_step(const char *row, size_t dims, const char *query,
-                                   const char *query_end, gk_prefetch *prefetch) {
+                                   const char *query_end) {
     const size_t unrolled = GK_INT8_CHAINS * GK_INT8_BLOCK;
-    const size_t steps = gk_prefetch_steps(prefetch, unrolled);
-    const size_t fetching = (steps < dims / unrolled ? steps : dims / unrolled) * unrolled;
     __m256i sums[GK_INT8_CHAINS] = {0};
     size_t i = 0;
-    for (; i < fetching; i += unrolled) {
-        gk_prefetch_take(prefetch, unrolled);
-#pragma clang loop unroll(full)
-        for (size_t j = 0; j < GK_INT8_CHAINS; j++)
-            gk_score(&sums[j], row + i + j * GK_INT8_BLOCK, query + i + j * GK_INT8_BLOCK);
-    }
     for (; i + unrolled <= dims; i += unrolled)
 #pragma clang loop unroll(full)
         for (size_t j = 0; j < GK_INT8_CHAINS; j++)
@@ -50,9 +42,7 @@ GK_INLINE int64_t gk_dot_int8_step(const char *row, size_t dims, const char *que
 }
 
 static void gk_dot_int8(const int8_t *rows, size_t row_count, size_t stride, size_t dims,
-                        const int8_t *query, int32_t query_sum, int64_t *out, const void *prefetch,
-                        size_t prefetch_bytes) {
-    gk_prefetch next = gk_prefetch_of(prefetch, prefetch_bytes);
+                        const int8_t *query, int32_t query_sum, int64_t *out) {
     const char *q = (const char *)query;
     const size_t rest = dims % GK_INT8_BLOCK;
     char query_end[GK_INT8_BLOCK] = {0};
@@ -65,9 +55,8 @@ static void gk_dot_int8(const int8_t *rows, size_t row_count, size_t stride, siz
             row = memcpy(padded + GK_INT8_BLOCK - dims, row, dims);
         for (size_t i = 0; i < dims; i += GK_INT8_STEP) {
             const size_t step = dims - i < GK_INT8_STEP ? dims - i : GK_INT8_STEP;
-            sum += gk_dot_int8_step(row + i, step, q + i, query_end, &next);
+            sum += gk_dot_int8_step(row + i, step, q + i, query_end);
         }
         out[r] += sum;
     }
-    gk_prefetch_rest(&next);
 }

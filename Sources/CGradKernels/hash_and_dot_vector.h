@@ -110,7 +110,7 @@ static uint64_t gk_hash_and_dot_int8(const int8_t *rows, size_t row_count, size_
                                      const int8_t *query, int32_t query_sum, int64_t *out) {
     if (dims <= GK_INT8_STEP && gk_can_hash_and_dot(row_count, dims))
         return gk_hash_and_dot(rows, 1, row_count, dims, query, query_sum, out);
-    gk_dot_int8(rows, row_count, dims, dims, query, query_sum, out, NULL, 0);
+    gk_dot_int8(rows, row_count, dims, dims, query, query_sum, out);
     return XXH3_64bits(rows, row_count * dims);
 }
 
@@ -118,7 +118,7 @@ static uint64_t gk_hash_and_dot_f16(const uint16_t *rows, size_t row_count, size
                                     const float *query, double *out) {
     if (gk_can_hash_and_dot(row_count, 2 * dims))
         return gk_hash_and_dot(rows, 2, row_count, dims, query, 0, out);
-    gk_dot_f16(rows, row_count, 2 * dims, dims, query, out, NULL, 0);
+    gk_dot_f16(rows, row_count, 2 * dims, dims, query, out);
     return XXH3_64bits(rows, row_count * 2 * dims);
 }
 
@@ -126,6 +126,6 @@ static uint64_t gk_hash_and_dot_f32(const float *rows, size_t row_count, size_t 
                                     const float *query, double *out) {
     if (gk_can_hash_and_dot(row_count, 4 * dims))
         return gk_hash_and_dot(rows, 4, row_count, dims, query, 0, out);
-    gk_dot_f32(rows, row_count, 4 * dims, dims, query, out, NULL, 0);
+    gk_dot_f32(rows, row_count, 4 * dims, dims, query, out);
     return XXH3_64bits(rows, row_count * 4 * dims);
 }

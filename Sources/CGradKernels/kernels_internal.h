@@ -23,7 +23,6 @@ typedef uint16_t gk_u16 __attribute__((aligned(1), may_alias));
 typedef uint32_t gk_u32 __attribute__((aligned(1), may_alias));
 typedef uint64_t gk_u64 __attribute__((aligned(1), may_alias));
 
-#define GK_LINE_BYTES 64  // one cache line, one prefetch
 
 // Float dot products are summed in this many lanes, whatever the width of a vector.
 #define GK_LANES 16
@@ -58,36 +57,6 @@ GK_INLINE double gk_fold(double lanes[GK_LANES]) {
     for (int width = GK_LANES / 2; width > 0; width /= 2)
         for (int j = 0; j < width; j++) lanes[j] += lanes[j + width];
     return gk_canonical_f64(lanes[0]);
-}
-
-// Memory that the caller reads next. A kernel takes from it as it goes, so that the lines come in
-// at the pace at which the kernel's own bytes are used up.
-typedef struct gk_prefetch {
-    const char *next;
-    const char *end;
-} gk_prefetch;
-
-GK_INLINE gk_prefetch gk_prefetch_of(const void *bytes, size_t count) {
-    const char *next = bytes;
-    return (gk_prefetch){next, next ? next + count : next};
-}
-
-// How many times `bytes` can be taken from the front of what is left.
-GK_INLINE size_t gk_prefetch_steps(const gk_prefetch *prefetch, size_t bytes) {
-    return (size_t)(prefetch->end - prefetch->next) / bytes;
-}
-
-// `bytes` is a multiple of a line, and known when compiling.
-GK_INLINE void gk_prefetch_take(gk_prefetch *prefetch, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += GK_LINE_BYTES) __builtin_prefetch(prefetch->next + i, 0, 3);
-    prefetch->next += bytes;
-}
-
-// What is left when a kernel had fewer bytes of its own: the caller's next reads would miss on
-// these lines one after the other, here the misses overlap.
-GK_INLINE void gk_prefetch_rest(const gk_prefetch *prefetch) {
-    for (const char *line = prefetch->next; line < prefetch->end; line += GK_LINE_BYTES)
-        __builtin_prefetch(line, 0, 3);
 }
 
 #endif

@@ -16,8 +16,7 @@ static uint64_t hash_scalar(const void *bytes, size_t count) {
 }
 
 static void dot_int8_scalar(const int8_t *rows, size_t row_count, size_t stride, size_t dims,
-                            const int8_t *query, int32_t query_sum, int64_t *out,
-                            const void *prefetch, size_t prefetch_bytes) {
+                            const int8_t *query, int32_t query_sum, int64_t *out) {
     enum { STEP = 65536 };  // products of a step fit 32 bits: 65,536 x 128 x 128 = 2^30
     (void)query_sum;        // other variants score row + 128, this one the row itself
     for (size_t r = 0; r < row_count; r++) {
@@ -29,15 +28,12 @@ static void dot_int8_scalar(const int8_t *rows, size_t row_count, size_t stride,
             out[r] += sum;
         }
     }
-    const gk_prefetch next = gk_prefetch_of(prefetch, prefetch_bytes);
-    gk_prefetch_rest(&next);
 }
 
 // The two float dot products differ only in how they read an element of a row.
 #define GK_DOT_FLOAT_SCALAR(name, element, memory_type, read)                                      \
     static void name(const element *rows, size_t row_count, size_t stride, size_t dims,            \
-                     const float *query, double *out, const void *prefetch,                        \
-                     size_t prefetch_bytes) {                                                      \
+                     const float *query, double *out) {                                            \
         const gk_f32 *q = query;                                                                   \
         for (size_t r = 0; r < row_count; r++) {                                                   \
             const memory_type *row = (const memory_type *)((const char *)rows + r * stride);       \
@@ -50,8 +46,6 @@ static void dot_int8_scalar(const int8_t *rows, size_t row_count, size_t stride,
                 lanes[j] += (double)read(row[i + j]) * (double)q[i + j];                           \
             out[r] = gk_canonical_f64(out[r] + gk_fold(lanes));                                    \
         }                                                                                          \
-        const gk_prefetch next = gk_prefetch_of(prefetch, prefetch_bytes);                         \
-        gk_prefetch_rest(&next);                                                                   \
     }
 
 #define GK_READ_F16(half) gk_f32_of_bits(gk_f32_bits_of_f16(half))
@@ -61,19 +55,19 @@ GK_DOT_FLOAT_SCALAR(dot_f32_scalar, float, gk_f32, GK_READ_F32)
 
 static uint64_t hash_and_dot_int8_scalar(const int8_t *rows, size_t row_count, size_t dims,
                                          const int8_t *query, int32_t query_sum, int64_t *out) {
-    dot_int8_scalar(rows, row_count, dims, dims, query, query_sum, out, NULL, 0);
+    dot_int8_scalar(rows, row_count, dims, dims, query, query_sum, out);
     return XXH3_64bits(rows, row_count * dims);
 }
 
 static uint64_t hash_and_dot_f16_scalar(const uint16_t *rows, size_t row_count, size_t dims,
                                         const float *query, double *out) {
-    dot_f16_scalar(rows, row_count, 2 * dims, dims, query, out, NULL, 0);
+    dot_f16_scalar(rows, row_count, 2 * dims, dims, query, out);
     return XXH3_64bits(rows, row_count * 2 * dims);
 }
 
 static uint64_t hash_and_dot_f32_scalar(const float *rows, size_t row_count, size_t dims,
                                         const float *query, double *out) {
-    dot_f32_scalar(rows, row_count, 4 * dims, dims, query, out, NULL, 0);
+    dot_f32_scalar(rows, row_count, 4 * dims, dims, query, out);
     return XXH3_64bits(rows, row_count * 4 * dims);
 }
 

@@ -56,20 +56,14 @@ typedef struct gk_kernels {
     double (*sum_of_squares)(const float *x, size_t count);
 
     // ---- scoring: `row_count` rows of `dims` elements, `stride` bytes apart ----
-    // `prefetch` (may be NULL) is memory about to be read: the kernel spreads prefetches of
-    // `prefetch_bytes` bytes over its run. Prefetching never faults. It does not pay where rows
-    // follow each other in memory: hardware prefetchers do better alone.
     // out[r] += row[r] . query (exact). query_sum is the sum of the query's elements.
     void (*dot_int8)(const int8_t *rows, size_t row_count, size_t stride, size_t dims,
-                     const int8_t *query, int32_t query_sum, int64_t *out,
-                     const void *prefetch, size_t prefetch_bytes);
+                     const int8_t *query, int32_t query_sum, int64_t *out);
     // out[r] += fold(lanes), the lanes starting from zero at each call.
     void (*dot_f16)(const uint16_t *rows, size_t row_count, size_t stride, size_t dims,
-                    const float *query, double *out,
-                    const void *prefetch, size_t prefetch_bytes);
+                    const float *query, double *out);
     void (*dot_f32)(const float *rows, size_t row_count, size_t stride, size_t dims,
-                    const float *query, double *out,
-                    const void *prefetch, size_t prefetch_bytes);
+                    const float *query, double *out);
 
     // The same over rows without gaps (the stride is a row's bytes), and returns what `hash`
     // returns for all their bytes: one pass over memory instead of two. Where that is not the

@@ -76,10 +76,17 @@ package protocol Codec: Sendable {
     /// Makes a query of a stored row, without re-encoding where that is exact.
     func query(fromRow bytes: [UInt8], _ statistics: RowStatistics) -> EncodedQuery
 
-    /// Adds to `sums[r]` the dot product of row r's slab with the query's same slab.
+    /// Adds to `sums[r]` the dot product of row r's slab with the query's same slab. The rows of
+    /// `chunk` follow each other without gaps.
     func accumulate(
-        rows: UnsafeRawPointer, rowCount: Int, stride: Int, slab: Int, query: EncodedQuery,
-        into sums: UnsafeMutablePointer<Accumulator>, prefetch: UnsafeRawBufferPointer)
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>)
+
+    /// The same, and the chunk's checksum, in one pass over memory. Where the checksum is not the
+    /// stored one, what was added means nothing.
+    func hashAndAccumulate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>) -> UInt64
 
     /// The layer's dot product, from what all slabs added up.
     func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double

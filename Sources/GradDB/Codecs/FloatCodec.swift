@@ -38,16 +38,29 @@ package struct FloatCodec: Codec {
     }
 
     package func accumulate(
-        rows: UnsafeRawPointer, rowCount: Int, stride: Int, slab: Int, query: EncodedQuery,
-        into sums: UnsafeMutablePointer<Accumulator>, prefetch: UnsafeRawBufferPointer
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
     ) {
         query.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress else { return }
+            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return }
+            let dims = dims(ofSlab: slab)
             kernels.table.dot_f32(
-                rows.assumingMemoryBound(to: Float.self), rowCount, stride, dims(ofSlab: slab),
+                rows.assumingMemoryBound(to: Float.self), rowCount, dims * 4, dims,
                 (start + firstDim(ofSlab: slab) * 4).assumingMemoryBound(to: Float.self),
-                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Double.self),
-                prefetch.baseAddress, prefetch.count)
+                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Double.self))
+        }
+    }
+
+    package func hashAndAccumulate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
+    ) -> UInt64 {
+        query.bytes.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return 0 }
+            return kernels.table.hash_and_dot_f32(
+                rows.assumingMemoryBound(to: Float.self), rowCount, dims(ofSlab: slab),
+                (start + firstDim(ofSlab: slab) * 4).assumingMemoryBound(to: Float.self),
+                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Double.self))
         }
     }
 

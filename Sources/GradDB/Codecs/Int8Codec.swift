@@ -76,17 +76,31 @@ package struct Int8Codec: Codec {
     }
 
     package func accumulate(
-        rows: UnsafeRawPointer, rowCount: Int, stride: Int, slab: Int, query: EncodedQuery,
-        into sums: UnsafeMutablePointer<Accumulator>, prefetch: UnsafeRawBufferPointer
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
     ) {
         query.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress else { return }
+            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return }
+            let dims = dims(ofSlab: slab)
             kernels.table.dot_int8(
-                rows.assumingMemoryBound(to: Int8.self), rowCount, stride, dims(ofSlab: slab),
+                rows.assumingMemoryBound(to: Int8.self), rowCount, dims, dims,
                 (start + slab * SlabGeometry.slabBytes).assumingMemoryBound(to: Int8.self),
                 query.slabSums[slab],
-                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Int64.self),
-                prefetch.baseAddress, prefetch.count)
+                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Int64.self))
+        }
+    }
+
+    package func hashAndAccumulate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
+    ) -> UInt64 {
+        query.bytes.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return 0 }
+            return kernels.table.hash_and_dot_int8(
+                rows.assumingMemoryBound(to: Int8.self), rowCount, dims(ofSlab: slab),
+                (start + slab * SlabGeometry.slabBytes).assumingMemoryBound(to: Int8.self),
+                query.slabSums[slab],
+                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Int64.self))
         }
     }
 

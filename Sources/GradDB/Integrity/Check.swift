@@ -84,7 +84,7 @@ public struct Check {
                             slab: UInt32(unit.slab)),
                         rows: segment.rows(ofGroup: unit.group), codec: codecs[unit.layer],
                         kind: layer.codec, kernels: kernels)
-                    if isDeep { try block.forEachChunk(kernels: kernels) { _, _, _ in } }
+                    if isDeep { try block.verifyAll(kernels: kernels) }
                     return UInt64(block.layout.byteCount)
                 }
             }

@@ -44,43 +44,59 @@ package struct BlockReader: ~Copyable {
         }
     }
 
-    /// Calls `body` with each chunk that `wanted` asks for, after its checksum has been verified,
-    /// and with the bytes that follow it: what a kernel may prefetch.
+    /// Rows that share a checksum.
+    package struct Chunk {
+        package let index: Int
+        /// Counted within the block.
+        package let rows: Range<Int>
+        package let bytes: UnsafeRawBufferPointer
+        /// The stored checksum of `bytes`.
+        package let checksum: UInt64
+    }
+
+    /// Calls `body` with each chunk whose rows are `wanted`. Whoever uses the bytes
+    /// must see to it that their checksum is the stored one.
     package borrowing func forEachChunk(
-        kernels: KernelSet, wanted: (Range<Int>) -> Bool = { _ in true },
-        _ body: (
-            _ rows: Range<Int>, _ chunk: UnsafeRawBufferPointer, _ next: UnsafeRawBufferPointer
-        ) throws -> Void
-    ) throws {
+        wanted: (Range<Int>) -> Bool = { _ in true }, _ body: (Chunk) throws -> Void
+    ) rethrows {
         let layout = self.layout
-        let key = self.key
         try value.withBytes { block in
             for index in 0..<layout.chunkCount {
                 let rows = layout.rows(ofChunk: index)
                 guard wanted(rows) else { continue }
                 let start = layout.payloadOffset + rows.lowerBound * layout.stride
                 let end = layout.payloadOffset + rows.upperBound * layout.stride
-                let chunk = UnsafeRawBufferPointer(rebasing: block[start..<end])
-                let expected = UInt64(
-                    littleEndian: block.loadUnaligned(
-                        fromByteOffset: layout.checksumsOffset + index * 8, as: UInt64.self))
-                guard kernels.hash(chunk) == expected else {
-                    throw GradDBError.corrupt("chunk \(index) of \(key) fails its checksum")
-                }
-                let next = UnsafeRawBufferPointer(
-                    rebasing: block[end..<min(end + chunk.count, block.count)])
-                try body(rows, chunk, next)
+                let checksum = block.loadUnaligned(
+                    fromByteOffset: layout.checksumsOffset + index * 8, as: UInt64.self)
+                try body(
+                    Chunk(
+                        index: index, rows: rows,
+                        bytes: UnsafeRawBufferPointer(rebasing: block[start..<end]),
+                        checksum: UInt64(littleEndian: checksum)))
             }
         }
+    }
+
+    /// - Throws: `.corrupt`, naming chunk and block, unless `hash` is the chunk's checksum.
+    package borrowing func verify(_ chunk: Chunk, hash: UInt64) throws {
+        guard hash == chunk.checksum else {
+            throw GradDBError.corrupt("chunk \(chunk.index) of \(key) fails its checksum")
+        }
+    }
+
+    /// Verifies every chunk.
+    package borrowing func verifyAll(kernels: KernelSet) throws {
+        try forEachChunk { try verify($0, hash: kernels.hash($0.bytes)) }
     }
 
     /// All bytes of one row in this slab, verified.
     package borrowing func row(_ row: Int, kernels: KernelSet) throws -> [UInt8] {
         var found: [UInt8] = []
         let stride = layout.stride
-        try forEachChunk(kernels: kernels, wanted: { $0.contains(row) }) { rows, chunk, _ in
-            let start = (row - rows.lowerBound) * stride
-            found = [UInt8](chunk[start..<start + stride])
+        try forEachChunk(wanted: { $0.contains(row) }) { chunk in
+            try verify(chunk, hash: kernels.hash(chunk.bytes))
+            let start = (row - chunk.rows.lowerBound) * stride
+            found = [UInt8](chunk.bytes[start..<start + stride])
         }
         return found
     }

@@ -118,27 +118,31 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
         }
     }
 
+    /// Verifies and scores one block, chunk by chunk: the first query takes the checksum along, the
+    /// others find the chunk in the cache.
     private func accumulate(
         _ block: borrowing BlockReader, slab: Int, codec: any Codec, queries: [EncodedQuery],
         mask: [Bool]?
     ) throws {
         let rowCount = block.layout.rows
-        let stride = block.layout.stride
         let dims = codec.dims(ofSlab: slab)
+        guard let first = queries.first else { return }
         try sums.withUnsafeMutableBufferPointer { sums in
             guard let sums = sums.baseAddress else { return }
             // A chunk none of whose rows count is neither read nor verified.
             func wanted(_ rows: Range<Int>) -> Bool { mask.map { $0[rows].contains(true) } ?? true }
-            try block.forEachChunk(kernels: kernels, wanted: wanted) { rows, chunk, next in
-                guard let start = chunk.baseAddress else { return }
-                for (number, query) in queries.enumerated() {
+            try block.forEachChunk(wanted: wanted) { chunk in
+                let sums = sums + chunk.rows.lowerBound
+                let hash = codec.hashAndAccumulate(
+                    chunk.bytes, rowCount: chunk.rows.count, slab: slab, query: first, into: sums)
+                try block.verify(chunk, hash: hash)
+                for number in queries.indices.dropFirst() {
                     codec.accumulate(
-                        rows: start, rowCount: rows.count, stride: stride, slab: slab,
-                        query: query, into: sums + number * rowCount + rows.lowerBound,
-                        prefetch: number == 0 ? next : UnsafeRawBufferPointer(start: nil, count: 0))
+                        chunk.bytes, rowCount: chunk.rows.count, slab: slab,
+                        query: queries[number], into: sums + number * rowCount)
                 }
-                counters.bytes += UInt64(chunk.count)
-                counters.multiplications += UInt64(rows.count * dims * queries.count)
+                counters.bytes += UInt64(chunk.bytes.count)
+                counters.multiplications += UInt64(chunk.rows.count * dims * queries.count)
             }
         }
         counters.blocks += 1

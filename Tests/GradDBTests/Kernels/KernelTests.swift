@@ -43,7 +43,7 @@ import GradDB
             }
             for kernels in KernelSet.supported {
                 var out = [Int64](repeating: 7, count: rowCount)
-                kernels.table.dot_int8(rows, rowCount, dims, dims, query, sum, &out, nil, 0)
+                kernels.table.dot_int8(rows, rowCount, dims, dims, query, sum, &out)
                 #expect(out == expected, "\(kernels.name), \(rowCount) rows")
             }
         }
@@ -56,7 +56,7 @@ import GradDB
             let query = [Int8](repeating: q, count: dims)
             for kernels in KernelSet.supported {
                 var out: [Int64] = [0]
-                kernels.table.dot_int8(row, 1, dims, dims, query, Int32(q) * 4096, &out, nil, 0)
+                kernels.table.dot_int8(row, 1, dims, dims, query, Int32(q) * 4096, &out)
                 #expect(out[0] == Int64(x) * Int64(q) * 4096)
             }
         }
@@ -76,14 +76,48 @@ import GradDB
         }
         for kernels in KernelSet.supported {
             var f32 = [Double](repeating: 0.5, count: rowCount)
-            kernels.table.dot_f32(rows, rowCount, dims * 4, dims, query, &f32, nil, 0)
+            kernels.table.dot_f32(rows, rowCount, dims * 4, dims, query, &f32)
             var f16 = [Double](repeating: 0.5, count: rowCount)
-            kernels.table.dot_f16(halves, rowCount, dims * 2, dims, query, &f16, nil, 0)
+            kernels.table.dot_f16(halves, rowCount, dims * 2, dims, query, &f16)
             for row in 0..<rowCount {
                 #expect(f32[row] == 0.5 + lanes { rows[row * dims + $0] }, "\(kernels.name)")
                 #expect(
                     f16[row] == 0.5 + lanes { Float(Float16(bitPattern: halves[row * dims + $0])) },
                     "\(kernels.name)")
+            }
+        }
+    }
+
+    @Test(arguments: [1, 7, 32, 63, 64, 100, 128, 1024, 2048, 4096])
+    func hashAndDotIsHashAndDot(dims: Int) {
+        var random = SeededRandom(seed: UInt64(dims) + 4)
+        for rowCount in [1, 2, 4, 5, 16] {
+            let bytes = (0..<rowCount * dims).map { _ in Int8.random(in: -127...127, using: &random) }
+            let q = (0..<dims).map { _ in Int8.random(in: -127...127, using: &random) }
+            let sum = q.reduce(Int32(0)) { $0 + Int32($1) }
+            let floats = random.vector(rowCount * dims)
+            let halves = floats.map { Float16($0).bitPattern }
+            let query = random.vector(dims)
+            for kernels in KernelSet.supported {
+                let table = kernels.table
+                var (a, b) = ([Int64](repeating: 3, count: rowCount), [Int64](repeating: 3, count: rowCount))
+                table.dot_int8(bytes, rowCount, dims, dims, q, sum, &a)
+                #expect(
+                    table.hash_and_dot_int8(bytes, rowCount, dims, q, sum, &b)
+                        == bytes.withUnsafeBytes(scalar.hash))
+                #expect(a == b)
+                var (c, d) = ([Double](repeating: 3, count: rowCount), [Double](repeating: 3, count: rowCount))
+                table.dot_f32(floats, rowCount, dims * 4, dims, query, &c)
+                #expect(
+                    table.hash_and_dot_f32(floats, rowCount, dims, query, &d)
+                        == floats.withUnsafeBytes(scalar.hash))
+                #expect(c == d)
+                (c, d) = ([Double](repeating: 3, count: rowCount), [Double](repeating: 3, count: rowCount))
+                table.dot_f16(halves, rowCount, dims * 2, dims, query, &c)
+                #expect(
+                    table.hash_and_dot_f16(halves, rowCount, dims, query, &d)
+                        == halves.withUnsafeBytes(scalar.hash))
+                #expect(c == d)
             }
         }
     }

@@ -1,0 +1,95 @@
+"""Holds a table against everything the format says that its parts say twice.
+
+`problems` returns one line for each disagreement: between row records, keys and columns; between
+segment documents, row maps and blocks; between a block's statistics and its rows.
+"""
+
+import numpy as np
+
+import codec
+import values
+from block import ROW_BYTES_PER_DIM, SLAB_BYTES, Block
+
+
+def problems(table) -> list[str]:
+    found = []
+    _check_rows(table, found)
+    bytes_total = 0
+    for segment in table.segments:
+        bytes_total += _check_segment(table, segment, found)
+    for checkpoint in table.checkpoints:
+        numbers = [number for segment in table.checkpoint_segments(checkpoint)
+                   for group in range(segment["row_groups"])
+                   for number in table.row_map(segment["segment"], group)]
+        if len(set(numbers)) != len(numbers):
+            found.append(f"checkpoint {checkpoint} has a row twice")
+    if table.snapshot:
+        document = table.snapshots[table.snapshot]
+        if (document["segments"], document["bytes"]) != (len(table.segments), bytes_total):
+            found.append("the snapshot's totals are not those of its segments")
+    return found
+
+
+def _check_rows(table, found):
+    columns = {field["name"]: table.column(field["name"]) for field in table.fields}
+    ids, count = table.column("id"), 0
+    for number, row_id, fields in table.records():
+        if number != count:
+            found.append(f"row {count} has no record")
+        count = number + 1
+        if ids[number] != row_id or table.find(row_id) != number:
+            found.append(f"row {number}: record, key and id column disagree")
+        if any(columns[name][number] != value for name, value in fields.items()):
+            found.append(f"row {number}: record and columns disagree")
+    if count != table.rows:
+        found.append(f"{count} row records for {table.rows} rows")
+    cuts = {field: [key[-8:] for key, _ in table.store.scan("fields", prefix)]
+            for field in [*range(len(table.fields)), values.ID_COLUMN]
+            for prefix in [values.column_key(table.number, field)]}
+    if len({tuple(cut) for cut in cuts.values()}) > 1:
+        found.append("the columns are cut at different rows")
+
+
+def _check_segment(table, segment, found):
+    """Checks one segment; the bytes of its blocks."""
+    name, size, numbers = f"segment {segment['segment']}", 0, []
+    if segment["row_groups"] != -(-segment["rows"] // segment["rows_per_group"]):
+        found.append(f"{name} does not have its number of row groups")
+    for group in range(segment["row_groups"]):
+        rows = table.row_map(segment["segment"], group)
+        numbers += rows
+        for layer in table.layers:
+            stored = table.encoded_group(segment, group, layer)
+            if len(rows) != len(stored.values):
+                found.append(f"{name}, row group {group}: row map and blocks disagree")
+            _check_statistics(layer["codec"], stored, f"{name}, row group {group}", found)
+            row_bytes = layer["dims"] * ROW_BYTES_PER_DIM[layer["codec"]]
+            blocks = [table.block(segment, group, layer, slab)
+                      for slab in range(-(-row_bytes // SLAB_BYTES))]
+            size += sum(map(len, blocks))
+            _check_range([Block(block) for block in blocks], f"{name}, row group {group}", found)
+    said = segment["rows"], segment["first_row"], segment["last_row"], segment["bytes"]
+    if said != (len(numbers), min(numbers), max(numbers), size):
+        found.append(f"{name} is not what its document says")
+    return size
+
+
+def _check_range(blocks, where, found):
+    """The least and greatest squared norm in the headers of one row group and layer."""
+    norms = blocks[0].squared_norms
+    wanted = [(norms.min(), norms.max())] + [(0, 0)] * (len(blocks) - 1)
+    said = [(block.least_squared_norm, block.greatest_squared_norm) for block in blocks]
+    if said != wanted:
+        found.append(f"{where}: the squared norms are not within the header's")
+
+
+def _check_statistics(name, stored, where, found):
+    if name == "int8":
+        norms = codec.int8_squared_norms(stored.values, stored.scales)
+        zero = ~stored.values.any(axis=1)
+        scales_fit = zero[stored.scales == 0].all()
+    else:
+        norms = codec.float_squared_norms(stored.values)
+        scales_fit = (stored.scales == 1).all()
+    if not scales_fit or not np.array_equal(norms, stored.squared_norms):
+        found.append(f"{where}: the row statistics are not those of the rows")

@@ -1,0 +1,187 @@
+"""A database directory, read-only: the catalog, tables, and what a snapshot of a table holds.
+
+Nothing here knows RocksDB's files (rocksdb_store.py) or a value's bytes (values.py, block.py).
+"""
+
+import json
+import os
+import re
+
+import numpy as np
+
+import values
+from block import ROW_BYTES_PER_DIM, SLAB_BYTES, Block
+from codec import DTYPES, Encoded, decode
+from rocksdb_store import Store
+
+FORMAT_VERSION = 1
+FAMILIES = {"default", "catalog", "keys", "rows", "fields", "blocks"}
+
+
+class Database:
+    """`catalog` is every document by its key; `table` opens one table at a snapshot."""
+
+    def __init__(self, path: str):
+        self.path = path
+        if not os.path.exists(os.path.join(path, "CURRENT")):
+            raise FileNotFoundError(f"there is no database at {path}")
+        self.store = Store(path)
+        unknown = set(self.store.families) - FAMILIES
+        if unknown:
+            raise ValueError(f"format too new: column families {sorted(unknown)}")
+        self.catalog = {
+            key.decode(): json.loads(value) for key, value in self.store.scan("catalog")
+        }
+        about = self.catalog["database"]
+        if about["format"] != "graddb":
+            raise ValueError("not a GradDB database")
+        if about["format_version"] > FORMAT_VERSION or about["reader_features"]:
+            raise ValueError("format too new")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.store.close()
+
+    def tables(self) -> list[str]:
+        return [key[len("table/") :] for key in self.catalog if key.startswith("table/")]
+
+    def table(self, name: str, snapshot: int | None = None) -> "Table":
+        if f"table/{name}" not in self.catalog:
+            raise KeyError(f"there is no table {name}")
+        return Table(self, self.catalog[f"table/{name}"], snapshot)
+
+
+class Table:
+    """A table at one snapshot (the newest by default)."""
+
+    def __init__(self, database: Database, schema: dict, snapshot: int | None):
+        self.store, self.schema = database.store, schema
+        self.number, self.name = schema["table"], schema["name"]
+        self.layers, self.fields = schema["layers"], schema["fields"]
+        hexadecimal = f"{self.number:08x}"
+        catalog = database.catalog
+
+        def documents(kind, key):
+            pattern = re.compile(f"{kind}/{hexadecimal}/({key})")
+            found = [(pattern.fullmatch(name), document) for name, document in catalog.items()]
+            return [(match[1], document) for match, document in found if match]
+
+        self.head = catalog[f"head/{hexadecimal}"]
+        self.tags = {name: doc["snapshot"] for name, doc in documents("tag", ".+")}
+        self.snapshots = {doc["snapshot"]: doc for _, doc in documents("snapshot", "[0-9a-f]{16}")}
+        self.snapshot = self.head["snapshot"] if snapshot is None else snapshot
+        if self.snapshot == 0:
+            self.rows = 0
+        else:
+            self.rows = self.snapshots[self.snapshot]["next_row"]
+        self.checkpoints = {
+            doc["name"]: doc
+            for _, doc in documents("checkpoint", "[0-9a-f]{8}")
+            if doc["added"] <= self.snapshot
+        }
+        self.segments = [
+            doc
+            for _, doc in documents("segment", "[0-9a-f]{16}")
+            if doc["added"] <= self.snapshot
+        ]
+
+    def layer(self, name: str) -> dict:
+        return next(layer for layer in self.layers if layer["name"] == name)
+
+    def newest_checkpoint(self) -> str:
+        return max(self.checkpoints.values(), key=lambda doc: doc["checkpoint"])["name"]
+
+    def records(self):
+        """(row number, id, {field name: value or None}) of every row, from the row records."""
+        prefix = values.row_key(self.number, 0)[:4]
+        for key, value in self.store.scan("rows", prefix):
+            number = int.from_bytes(key[4:], "big")
+            if number >= self.rows:
+                return
+            row_id, found = values.row_record(value)
+            yield number, row_id, {
+                field["name"]: found.get(i) for i, field in enumerate(self.fields)
+            }
+
+    def find(self, row_id) -> int | None:
+        """The row number of an id, from the family `keys`."""
+        value = self.store.get("keys", values.id_key(self.number, row_id))
+        number = None if value is None else values.row_number(value)
+        return number if number is not None and number < self.rows else None
+
+    def column(self, name: str) -> list:
+        """A field of every row, in row order, from its column; `id` is the ids."""
+        if name == "id":
+            number = values.ID_COLUMN
+            type_name = self.head.get("id_type", "int")
+        else:
+            number = [field["name"] for field in self.fields].index(name)
+            type_name = self.fields[number]["type"]
+        prefix, column = values.column_key(self.number, number), []
+        for key, value in self.store.scan("fields", prefix):
+            kind, first_row, block = values.column_block(value)
+            if kind != values.TYPE_NUMBERS[type_name]:
+                raise ValueError(f"column {name} is not of its type")
+            if first_row != len(column) or key != prefix + first_row.to_bytes(8, "big"):
+                raise ValueError(f"column {name} has a gap")
+            column += block
+        if len(column) < self.rows:
+            raise ValueError(f"column {name} is too short")
+        return column[: self.rows]
+
+    def checkpoint_segments(self, checkpoint: str) -> list[dict]:
+        number = self.checkpoints[checkpoint]["checkpoint"]
+        return [segment for segment in self.segments if segment["checkpoint"] == number]
+
+    def row_map(self, segment: int, group: int) -> list[int]:
+        value = self.store.get("fields", values.row_map_key(self.number, segment, group))
+        if value is None:
+            raise ValueError(f"segment {segment}, row group {group} has no row map")
+        return values.row_map(value)
+
+    def block(self, segment: dict, group: int, layer: dict, slab: int) -> bytes:
+        """The raw bytes of a block, verified by `encoded_group`, not here."""
+        key = values.block_key(self.number, segment["segment"], group, layer["number"], slab)
+        value = self.store.get("blocks", key)
+        if value is None:
+            raise ValueError(f"block {key.hex()} is missing")
+        return value
+
+    def encoded_group(self, segment: dict, group: int, layer: dict) -> Encoded:
+        """The rows of a row group in one layer, put together from its slabs."""
+        rows = segment["rows_per_group"]
+        if group == segment["row_groups"] - 1:
+            rows = segment["rows"] - group * rows
+        row_bytes = layer["dims"] * ROW_BYTES_PER_DIM[layer["codec"]]
+        slabs = []
+        for slab in range(-(-row_bytes // SLAB_BYTES)):
+            block = Block(self.block(segment, group, layer, slab))
+            key = values.block_key(self.number, segment["segment"], group, layer["number"], slab)
+            if block.key() != key:
+                raise ValueError(f"block {key.hex()} says that it is another")
+            block.check_place(layer["dims"], layer["codec"], rows)
+            slabs.append(block)
+        stored = np.ascontiguousarray(np.concatenate([slab.rows for slab in slabs], axis=1))
+        return Encoded(
+            stored.view(DTYPES[layer["codec"]]), slabs[0].scales, slabs[0].squared_norms
+        )
+
+    def encoded(self, checkpoint: str, layer: dict):
+        """(row numbers, rows as stored) of one checkpoint and layer, in stored order."""
+        numbers, groups = [], []
+        for segment in self.checkpoint_segments(checkpoint):
+            for group in range(segment["row_groups"]):
+                numbers += self.row_map(segment["segment"], group)
+                groups.append(self.encoded_group(segment, group, layer))
+        return numbers, Encoded(
+            np.concatenate([group.values for group in groups]),
+            np.concatenate([group.scales for group in groups]),
+            np.concatenate([group.squared_norms for group in groups]),
+        )
+
+    def vectors(self, checkpoint: str, layer: dict):
+        """(row numbers, decoded vectors f32 [n, dims]) of one checkpoint and layer."""
+        numbers, rows = self.encoded(checkpoint, layer)
+        return numbers, decode(layer["codec"], int(layer["seed"], 16), rows)
