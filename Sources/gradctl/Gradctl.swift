@@ -43,8 +43,18 @@ extension Gradctl {
 
 @main
 enum Main {
+    /// RocksDB keeps every file of a database open; the usual soft limit of 1,024 is a large
+    /// table's. The hard limit is what the system allows.
+    private static func raiseFileLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
     static func main() {
         let arguments = GlobalOptions.moveBehindCommand(Array(CommandLine.arguments.dropFirst()))
+        raiseFileLimit()
         let asJSON = arguments.prefix { $0 != "--" }.contains("--json")
         do {
             var command = try Gradctl.parseAsRoot(arguments)

@@ -119,8 +119,9 @@ public final class DatabaseWriter {
     // MARK: shared with the ingest
 
     package func counters() throws -> CountersDocument {
-        guard let counters = try catalog.document(
-            Catalog.Key.counters, as: CountersDocument.self)
+        guard
+            let counters = try catalog.document(
+                Catalog.Key.counters, as: CountersDocument.self)
         else {
             throw GradDBError.corrupt("the catalog of \(path) has lost its counters")
         }

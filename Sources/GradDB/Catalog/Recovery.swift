@@ -59,7 +59,8 @@ package struct Recovery {
         deleteRange(
             .rows, from: Keys.row(table: table, head.nextRow), prefix: Keys.tablePrefix(table),
             batch)
-        let fields = try catalog.documents(Catalog.Key.tables, as: TableDocument.self)
+        let fields =
+            try catalog.documents(Catalog.Key.tables, as: TableDocument.self)
             .first { $0.document.table == table }?.document.fields.count ?? 0
         for field in (0..<UInt32(fields)) + [RowRegistry.idColumn] {
             deleteRange(

@@ -86,7 +86,8 @@ package protocol Codec: Sendable {
     /// stored one, what was added means nothing.
     func hashAndAccumulate(
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
-        into sums: UnsafeMutablePointer<Accumulator>) -> UInt64
+        into sums: UnsafeMutablePointer<Accumulator>
+    ) -> UInt64
 
     /// The layer's dot product, from what all slabs added up.
     func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double

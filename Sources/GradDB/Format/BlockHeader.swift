@@ -95,7 +95,8 @@ package struct BlockHeader: Equatable, Sendable {
         // Only now is the version believed: a flipped bit is corruption, not a newer format.
         guard version <= Self.version else {
             throw GradDBError(
-                .formatTooNew, "\(expected) has block version \(version); this program reads "
+                .formatTooNew,
+                "\(expected) has block version \(version); this program reads "
                     + "up to \(Self.version)")
         }
         codec = get(6, UInt16.self)

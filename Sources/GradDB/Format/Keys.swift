@@ -43,7 +43,8 @@ package struct BlockKey: Hashable, Sendable, CustomStringConvertible {
             T(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
         }
         self.init(
-            table: big(0, UInt32.self), segment: big(4, UInt64.self), rowGroup: big(12, UInt32.self),
+            table: big(0, UInt32.self), segment: big(4, UInt64.self),
+            rowGroup: big(12, UInt32.self),
             layer: big(16, UInt32.self), slab: big(20, UInt32.self))
     }
 

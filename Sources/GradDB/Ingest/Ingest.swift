@@ -187,8 +187,10 @@ private final class Ingest {
             let group = buffers[summary.groups % 2]
             try encoder.encode(
                 plan, segment: segment, rowGroup: UInt32(summary.groups), into: group)
-            let segmentWriter = try self.segmentWriter ?? SegmentWriter(
-                directory: "\(writer.stagingDirectory)/\(segment)")
+            let segmentWriter =
+                try self.segmentWriter
+                ?? SegmentWriter(
+                    directory: "\(writer.stagingDirectory)/\(segment)")
             self.segmentWriter = segmentWriter
             try segmentWriter.append(group)
             batch.put(

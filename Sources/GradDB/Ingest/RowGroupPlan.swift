@@ -76,7 +76,8 @@ package final class RowGroupPlanner {
             let (id, values) = try nextIdentity(source, sourceRow)
             nextSourceRow += 1
             inputRows += 1
-            switch try registry.register(id, values: values, place: "\(source.name), row \(sourceRow)")
+            switch try registry.register(
+                id, values: values, place: "\(source.name), row \(sourceRow)")
             {
             case .accepted(let row):
                 if continuesPiece, let last = plan.pieces.indices.last,

@@ -54,27 +54,31 @@ package struct BlockReader: ~Copyable {
         package let checksum: UInt64
     }
 
-    /// Calls `body` with each chunk whose rows are `wanted`. Whoever uses the bytes
+    /// Calls `body` with each chunk that has a row in `mask` (nil: all rows). Whoever uses the bytes
     /// must see to it that their checksum is the stored one.
     package borrowing func forEachChunk(
-        wanted: (Range<Int>) -> Bool = { _ in true }, _ body: (Chunk) throws -> Void
+        mask: [Bool]? = nil, _ body: (Chunk) throws -> Void
     ) rethrows {
         let layout = self.layout
         try value.withBytes { block in
             for index in 0..<layout.chunkCount {
-                let rows = layout.rows(ofChunk: index)
-                guard wanted(rows) else { continue }
-                let start = layout.payloadOffset + rows.lowerBound * layout.stride
-                let end = layout.payloadOffset + rows.upperBound * layout.stride
-                let checksum = block.loadUnaligned(
-                    fromByteOffset: layout.checksumsOffset + index * 8, as: UInt64.self)
-                try body(
-                    Chunk(
-                        index: index, rows: rows,
-                        bytes: UnsafeRawBufferPointer(rebasing: block[start..<end]),
-                        checksum: UInt64(littleEndian: checksum)))
+                if let mask, !mask[layout.rows(ofChunk: index)].contains(true) { continue }
+                try body(Self.chunk(index, layout, block))
             }
         }
+    }
+
+    private static func chunk(
+        _ index: Int, _ layout: BlockLayout, _ block: UnsafeRawBufferPointer
+    ) -> Chunk {
+        let rows = layout.rows(ofChunk: index)
+        let start = layout.payloadOffset + rows.lowerBound * layout.stride
+        let end = layout.payloadOffset + rows.upperBound * layout.stride
+        let checksum = block.loadUnaligned(
+            fromByteOffset: layout.checksumsOffset + index * 8, as: UInt64.self)
+        return Chunk(
+            index: index, rows: rows, bytes: UnsafeRawBufferPointer(rebasing: block[start..<end]),
+            checksum: UInt64(littleEndian: checksum))
     }
 
     /// - Throws: `.corrupt`, naming chunk and block, unless `hash` is the chunk's checksum.
@@ -91,13 +95,12 @@ package struct BlockReader: ~Copyable {
 
     /// All bytes of one row in this slab, verified.
     package borrowing func row(_ row: Int, kernels: KernelSet) throws -> [UInt8] {
-        var found: [UInt8] = []
-        let stride = layout.stride
-        try forEachChunk(wanted: { $0.contains(row) }) { chunk in
+        let layout = self.layout
+        return try value.withBytes { block in
+            let chunk = Self.chunk(row / layout.rowsPerChunk, layout, block)
             try verify(chunk, hash: kernels.hash(chunk.bytes))
-            let start = (row - chunk.rows.lowerBound) * stride
-            found = [UInt8](chunk.bytes[start..<start + stride])
+            let start = (row - chunk.rows.lowerBound) * layout.stride
+            return [UInt8](chunk.bytes[start..<start + layout.stride])
         }
-        return found
     }
 }

@@ -12,7 +12,9 @@ package struct ColumnReader {
         _ names: [String], _ body: ([String: FieldColumn], Range<UInt64>) throws -> Void
     ) throws {
         let stored = names.filter { $0 != "row" }
-        guard let guide = stored.first.map(number) ?? RowRegistry.idColumn as UInt32? else { return }
+        guard let guide = stored.first.map(number) ?? RowRegistry.idColumn as UInt32? else {
+            return
+        }
         // All columns of a table are cut at the same rows: the first one leads.
         let prefix = Keys.columnPrefix(table: view.table.document.table, field: guide)
         var covered: UInt64 = 0
@@ -26,7 +28,8 @@ package struct ColumnReader {
             }
             var columns: [String: FieldColumn] = [:]
             for name in stored { columns[name] = try column(number(name), firstRow: first) }
-            let count = try stored.first.flatMap { columns[$0]?.count }
+            let count =
+                try stored.first.flatMap { columns[$0]?.count }
                 ?? column(guide, firstRow: first).count
             if names.contains("row") {
                 columns["row"] = FieldColumn(

@@ -130,8 +130,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
         try sums.withUnsafeMutableBufferPointer { sums in
             guard let sums = sums.baseAddress else { return }
             // A chunk none of whose rows count is neither read nor verified.
-            func wanted(_ rows: Range<Int>) -> Bool { mask.map { $0[rows].contains(true) } ?? true }
-            try block.forEachChunk(wanted: wanted) { chunk in
+            try block.forEachChunk(mask: mask) { chunk in
                 let sums = sums + chunk.rows.lowerBound
                 let hash = codec.hashAndAccumulate(
                     chunk.bytes, rowCount: chunk.rows.count, slab: slab, query: first, into: sums)

@@ -2,7 +2,8 @@
 
 extension GradDBError {
     /// The error for a message of RocksDB's, with what was being done and to which database.
-    package static func rocks(_ message: String, doing action: String, path: String) -> GradDBError {
+    package static func rocks(_ message: String, doing action: String, path: String) -> GradDBError
+    {
         let kind: Kind
         var remedy = ""
         if message.hasPrefix("IO error"), message.contains("/LOCK") {

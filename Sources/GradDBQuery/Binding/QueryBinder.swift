@@ -166,7 +166,8 @@ package struct QueryBinder {
                         "table '\(view.table.name)' has no checkpoint '\(item.name.value)'",
                         at: item.name.range,
                         expected: names.isEmpty
-                            ? "none, as it has none yet" : "one of " + names.joined(separator: ", "),
+                            ? "none, as it has none yet"
+                            : "one of " + names.joined(separator: ", "),
                         hint: NearestName.hint(for: item.name.value, among: names))
                 }
                 // One checkpoint without a weight is a choice, not a sum.

@@ -24,7 +24,8 @@ public struct QueryEngine: Sendable {
     /// - Throws: `GradDBError` of kind `.usage` for statements that cannot be run (with the place
     ///   that is wrong), `.badInput` for query vectors that cannot be used, `.corrupt`, `.io`.
     public func run(_ text: String) throws -> Answer {
-        try run(try Self.converting { try Statement.parse(text, defaultTable: options.defaultTable) })
+        try run(
+            try Self.converting { try Statement.parse(text, defaultTable: options.defaultTable) })
     }
 
     /// Parses statements that each end with a semicolon.

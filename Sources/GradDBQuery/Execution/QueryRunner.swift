@@ -14,13 +14,17 @@ package struct QueryRunner {
 
     package func run() throws -> QueryResult {
         var plan = try Planner(query, threads: options.threads).plan()
-        let filter = try measured("filter", &plan) { try evaluateFilter() } facts: { filter in
+        let filter = try measured("filter", &plan) {
+            try evaluateFilter()
+        } facts: { filter in
             [("rows", .count(filter?.count ?? Int(query.view.rowCount)))]
         }
         let (answers, scored) =
             query.isWeighted
             ? try selectFromSums(filter, &plan) : try selectFromScan(filter, &plan)
-        let rows = try measured("hydrate", &plan) { try hydrate(answers) } facts: { rows in
+        let rows = try measured("hydrate", &plan) {
+            try hydrate(answers)
+        } facts: { rows in
             [("rows", .count(rows.count))]
         }
         // These run inside the scan, on its threads and in its time: only their rows are known.
@@ -142,7 +146,7 @@ package struct QueryRunner {
             scored += rows
         }
         plan.record("scan", facts)
-        sums.forEach { answer, row, score in answers[answer].insert(score, row) }
+        sums.visit { answer, row, score in answers[answer].insert(score, row) }
         return (answers, scored)
     }
 

@@ -31,7 +31,7 @@ final class ScoreSums: @unchecked Sendable {
         isPresent[row] = true
     }
 
-    func forEach(_ body: (_ answer: Int, _ row: UInt64, _ score: Double) -> Void) {
+    func visit(_ body: (_ answer: Int, _ row: UInt64, _ score: Double) -> Void) {
         for answer in 0..<answers {
             for row in 0..<rows where isPresent[row] {
                 body(answer, UInt64(row), sums[answer * rows + row])

@@ -21,13 +21,15 @@ package struct Planner {
         }
         if query.isWeighted {
             let terms = query.checkpoints.map { "\($0.document.name) x \($0.weight)" }
-            node = PlanNode("sum", [("across", .text(terms.joined(separator: " + ")))], inputs: [node])
+            node = PlanNode(
+                "sum", [("across", .text(terms.joined(separator: " + ")))], inputs: [node])
         }
         let wanted = min(rows, query.top) + min(rows, query.bottom)
         node = PlanNode(
             "select", selection, estimate: [("rows", .count(wanted * query.answerNames.count))],
             inputs: [node])
-        let columns = ["id", "score"] + query.columns.map(\.name).filter { $0 != "id" && $0 != "score" }
+        let columns =
+            ["id", "score"] + query.columns.map(\.name).filter { $0 != "id" && $0 != "score" }
         return PlanNode(
             "hydrate", [("columns", .text(columns.joined(separator: ", ")))],
             estimate: [("rows", .count(wanted * query.answerNames.count))], inputs: [node])
@@ -38,7 +40,9 @@ package struct Planner {
         if query.top > 0 { detail.append(("top", .count(query.top))) }
         if query.bottom > 0 { detail.append(("bottom", .count(query.bottom))) }
         detail.append(("order", .text("score, then row number")))
-        if query.answerNames.count > 1 { detail.append(("answers", .count(query.answerNames.count))) }
+        if query.answerNames.count > 1 {
+            detail.append(("answers", .count(query.answerNames.count)))
+        }
         return detail
     }
 

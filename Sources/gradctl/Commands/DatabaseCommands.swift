@@ -44,10 +44,14 @@ struct CreateCommand: ParsableCommand {
 
     @Argument(help: "The table's name.") var table: String
 
-    @Option(name: .customLong("layer"), help: ArgumentHelp("A vector column.", valueName: "name:dims[:codec]"))
+    @Option(
+        name: .customLong("layer"),
+        help: ArgumentHelp("A vector column.", valueName: "name:dims[:codec]"))
     var layers: [String] = []
 
-    @Option(name: .customLong("field"), help: ArgumentHelp("A metadata column.", valueName: "name:type"))
+    @Option(
+        name: .customLong("field"), help: ArgumentHelp("A metadata column.", valueName: "name:type")
+    )
     var fields: [String] = []
 
     @Option(help: "What a row is: example or token.") var unit = "example"

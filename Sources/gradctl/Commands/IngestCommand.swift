@@ -24,7 +24,8 @@ struct IngestCommand: ParsableCommand {
 
     @Argument(help: "The table's name.") var table: String
 
-    @Argument(help: ArgumentHelp("Files, directories, or - for standard input.", valueName: "input"))
+    @Argument(
+        help: ArgumentHelp("Files, directories, or - for standard input.", valueName: "input"))
     var inputs: [String]
 
     @Option(help: "The model checkpoint that the gradients belong to.") var checkpoint: String
@@ -34,7 +35,8 @@ struct IngestCommand: ParsableCommand {
     @Option(help: "The weight of a new checkpoint in sums over checkpoints: its learning rate.")
     var weight: Double?
 
-    @Option(help: ArgumentHelp("JSON Lines with id and fields, one line per row.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("JSON Lines with id and fields, one line per row.", valueName: "file"))
     var metadata: String?
 
     @Option(help: "A tag for the new snapshot.") var tag: String?

@@ -245,7 +245,8 @@ struct CheckCommand: ParsableCommand {
         guard report.isOK else {
             try Console.flush()
             throw GradDBError(
-                .corrupt, "\(report.problems.count) problems; restore what is affected from a backup")
+                .corrupt,
+                "\(report.problems.count) problems; restore what is affected from a backup")
         }
     }
 

@@ -23,13 +23,17 @@ struct QueryCommand: ParsableCommand {
     @Argument(help: "A statement, or - to read statements from standard input.")
     var statement: String?
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Read statements, each ended by ;, from a file.", valueName: "file"))
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("Read statements, each ended by ;, from a file.", valueName: "file"))
     var file: String?
 
-    @Option(name: .customLong("param"), help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
+    @Option(
+        name: .customLong("param"),
+        help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
     var parameters: [String] = []
 
-    @Option(help: "table, json, jsonl or csv.") var format: OutputFormat?
+    @Option(help: "How to print answers.") var format: OutputFormat?
 
     func validate() throws {
         guard (statement == nil) != (file == nil) else {
@@ -89,7 +93,9 @@ struct ExplainCommand: ParsableCommand {
 
     @Flag(help: "Run it, and show what happened.") var analyze = false
 
-    @Option(name: .customLong("param"), help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
+    @Option(
+        name: .customLong("param"),
+        help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
     var parameters: [String] = []
 
     func run() throws {

@@ -102,7 +102,8 @@ struct AnswerPrinter {
 
     private func printCSV(_ result: QueryResult) throws {
         let extra = extraColumns(result)
-        try Console.print((Self.fixedColumns + extra.map(\.name)).map(Self.csv).joined(separator: ","))
+        try Console.print(
+            (Self.fixedColumns + extra.map(\.name)).map(Self.csv).joined(separator: ","))
         for row in result.rows {
             let cells =
                 [row.query, "\(row.rank)", row.end.rawValue, "\(row.id)", "\(row.score)"]
@@ -112,7 +113,9 @@ struct AnswerPrinter {
     }
 
     private static func csv(_ cell: String) -> String {
-        let special = cell.utf8.contains { [UInt8(ascii: ","), UInt8(ascii: "\""), 10, 13].contains($0) }
+        let special = cell.utf8.contains {
+            [UInt8(ascii: ","), UInt8(ascii: "\""), 10, 13].contains($0)
+        }
         return special ? "\"" + cell.map { $0 == "\"" ? "\"\"" : "\($0)" }.joined() + "\"" : cell
     }
 
@@ -144,7 +147,11 @@ struct AnswerPrinter {
             if showsID { cells.append("\(row.id)") }
             if showsScore { cells.append(Self.readable(row.score)) }
             cells += row.values.map { value in
-                if case .float(let number) = value { Self.readable(number) } else { value.plainText }
+                if case .float(let number) = value {
+                    Self.readable(number)
+                } else {
+                    value.plainText
+                }
             }
             table.append(cells)
         }

@@ -34,7 +34,9 @@ enum Console {
     static func discardOutput() { buffer.withLock { $0.removeAll() } }
 
     /// Writes a line to standard error; a failure there has nowhere to be reported.
-    static func printError(_ line: String) { try? write(Array((line + "\n").utf8), to: STDERR_FILENO) }
+    static func printError(_ line: String) {
+        try? write(Array((line + "\n").utf8), to: STDERR_FILENO)
+    }
 
     static func writeError(raw text: String) { try? write(Array(text.utf8), to: STDERR_FILENO) }
 

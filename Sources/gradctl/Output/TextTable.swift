@@ -36,8 +36,10 @@ struct TextTable {
                 widths[widest] > Self.narrowest
             else { break }
             // Down to the second widest at most, so that equally wide columns shrink together.
-            let second = widths.enumerated().filter { $0.offset != widest }.map(\.element).max() ?? 0
-            let target = max(Self.narrowest, min(widths[widest] - 1, second), widths[widest] - excess)
+            let second =
+                widths.enumerated().filter { $0.offset != widest }.map(\.element).max() ?? 0
+            let target = max(
+                Self.narrowest, min(widths[widest] - 1, second), widths[widest] - excess)
             widths[widest] = target
         }
         return widths

@@ -1,6 +1,5 @@
-import Testing
-
 import GradDB
+import Testing
 
 @Suite struct CodecTests {
     static let dims = [1, 2, 7, 64, 255, 256, 1000, 4096, 4097]

@@ -1,8 +1,7 @@
 // Byte layouts: what is written reads back, and whatever is damaged is refused.
 
-import Testing
-
 import GradDB
+import Testing
 
 @Suite struct FormatTests {
     private static let key = BlockKey(table: 1, segment: 2, rowGroup: 3, layer: 0, slab: 0)

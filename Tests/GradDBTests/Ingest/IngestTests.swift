@@ -35,7 +35,8 @@ import Testing
 
     @Test func rowsGetNumbersInTheOrderTheirIdsAreFirstSeen() throws {
         let database = try table()
-        let result = try database.ingest("t", ["grad": rows(3)], metadata: metadata(["b", "a", "c"]))
+        let result = try database.ingest(
+            "t", ["grad": rows(3)], metadata: metadata(["b", "a", "c"]))
         #expect(result.snapshot == 1 && result.rows == 3 && result.newRows == 3)
         let view = try database.table("t").newest
         #expect(try view.row(of: .string("b")) == 0)
@@ -60,7 +61,8 @@ import Testing
             #expect(try view.row(of: .string("id-\(i)")) == UInt64(i))
             #expect(try stored(view, .string("id-\(i)"), checkpoint: "one") == rows(1, from: i)[0])
             #expect(
-                try stored(view, .string("id-\(i)"), checkpoint: "two") == rows(1, from: 100 + i)[0])
+                try stored(view, .string("id-\(i)"), checkpoint: "two") == rows(1, from: 100 + i)[0]
+            )
         }
     }
 
@@ -219,7 +221,8 @@ import Testing
             counters.nextSegment = 2
             try batch.put(Catalog.Key.counters, document: counters)
             batch.put(.keys, Keys.id(table: 1, .string("ghost")), [UInt8](repeating: 0, count: 8))
-            batch.put(.rows, Keys.row(table: 1, 0), RowRecord(id: .string("ghost"), values: []).encode())
+            batch.put(
+                .rows, Keys.row(table: 1, 0), RowRecord(id: .string("ghost"), values: []).encode())
             batch.put(.fields, Keys.column(table: 1, field: 0, firstRow: 0), [1])
             batch.put(.fields, Keys.rowMap(table: 1, segment: 1, rowGroup: 0), [1])
             try store.write(batch, sync: true)

@@ -2,9 +2,8 @@
 // the plainest code that computes the same.
 
 import CGradKernels
-import Testing
-
 import GradDB
+import Testing
 
 @Suite struct KernelTests {
     static let lengths =
@@ -34,7 +33,8 @@ import GradDB
         var random = SeededRandom(seed: UInt64(dims) + 1)
         for rowCount in [1, 2, 3, 4, 5, 9] {
             // Every byte value, -128 among them: damaged bytes must not overflow anything.
-            let rows = (0..<rowCount * dims).map { _ in Int8.random(in: -128...127, using: &random) }
+            let rows = (0..<rowCount * dims).map { _ in Int8.random(in: -128...127, using: &random)
+            }
             let query = (0..<dims).map { _ in Int8.random(in: -127...127, using: &random) }
             let sum = query.reduce(Int32(0)) { $0 + Int32($1) }
             var expected = [Int64](repeating: 7, count: rowCount)
@@ -92,7 +92,8 @@ import GradDB
     func hashAndDotIsHashAndDot(dims: Int) {
         var random = SeededRandom(seed: UInt64(dims) + 4)
         for rowCount in [1, 2, 4, 5, 16] {
-            let bytes = (0..<rowCount * dims).map { _ in Int8.random(in: -127...127, using: &random) }
+            let bytes = (0..<rowCount * dims).map { _ in Int8.random(in: -127...127, using: &random)
+            }
             let q = (0..<dims).map { _ in Int8.random(in: -127...127, using: &random) }
             let sum = q.reduce(Int32(0)) { $0 + Int32($1) }
             let floats = random.vector(rowCount * dims)
@@ -100,19 +101,25 @@ import GradDB
             let query = random.vector(dims)
             for kernels in KernelSet.supported {
                 let table = kernels.table
-                var (a, b) = ([Int64](repeating: 3, count: rowCount), [Int64](repeating: 3, count: rowCount))
+                var (a, b) = (
+                    [Int64](repeating: 3, count: rowCount), [Int64](repeating: 3, count: rowCount)
+                )
                 table.dot_int8(bytes, rowCount, dims, dims, q, sum, &a)
                 #expect(
                     table.hash_and_dot_int8(bytes, rowCount, dims, q, sum, &b)
                         == bytes.withUnsafeBytes(scalar.hash))
                 #expect(a == b)
-                var (c, d) = ([Double](repeating: 3, count: rowCount), [Double](repeating: 3, count: rowCount))
+                var (c, d) = (
+                    [Double](repeating: 3, count: rowCount), [Double](repeating: 3, count: rowCount)
+                )
                 table.dot_f32(floats, rowCount, dims * 4, dims, query, &c)
                 #expect(
                     table.hash_and_dot_f32(floats, rowCount, dims, query, &d)
                         == floats.withUnsafeBytes(scalar.hash))
                 #expect(c == d)
-                (c, d) = ([Double](repeating: 3, count: rowCount), [Double](repeating: 3, count: rowCount))
+                (c, d) = (
+                    [Double](repeating: 3, count: rowCount), [Double](repeating: 3, count: rowCount)
+                )
                 table.dot_f16(halves, rowCount, dims * 2, dims, query, &c)
                 #expect(
                     table.hash_and_dot_f16(halves, rowCount, dims, query, &d)
@@ -141,7 +148,9 @@ import GradDB
 
     @Test func floatsRoundToTheNearestHalf() {
         var random = SeededRandom(seed: 5)
-        var floats = (0..<20000).map { _ in Float(bitPattern: UInt32(truncatingIfNeeded: random.next())) }
+        var floats = (0..<20000).map { _ in
+            Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
+        }
         floats += [65504, 65519.99, 65520, 5.96e-8, 2.98e-8, 2.99e-8, 0, -0.0, 1, 1.00048828125]
         let expected = floats.map { Float16($0) }
         for kernels in KernelSet.supported {

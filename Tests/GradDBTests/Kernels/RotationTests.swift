@@ -1,6 +1,5 @@
-import Testing
-
 import GradDB
+import Testing
 
 /// The rotation of format-spec/codecs.md, written as the specification reads.
 private func specifiedRotation(_ x: [Float], seed: UInt64) -> [Float] {
@@ -20,7 +19,9 @@ private func specifiedRotation(_ x: [Float], seed: UInt64) -> [Float] {
         }
         var h = 1
         while h < p {
-            for j in 0..<p where j & h == 0 { (x[j], x[j + h]) = (x[j] + x[j + h], x[j] - x[j + h]) }
+            for j in 0..<p where j & h == 0 {
+                (x[j], x[j + h]) = (x[j] + x[j + h], x[j] - x[j + h])
+            }
             h *= 2
         }
         return x.map { $0 * (Float(1) / Float(p).squareRoot()) }

@@ -137,7 +137,8 @@ import Testing
             TableSchema(
                 name: "t",
                 layers: [
-                    .init(name: "b", dims: 100, codec: .f16), .init(name: "a", dims: 33, codec: .int8),
+                    .init(name: "b", dims: 100, codec: .f16),
+                    .init(name: "a", dims: 33, codec: .int8),
                     .init(name: "c", dims: 5000, codec: .f32),
                 ]))
         var random = SeededRandom(seed: 6)

@@ -1,9 +1,8 @@
 // What engine tests share: temporary databases, tensor files, seeded random numbers.
 
 import Foundation
-import SystemPackage
-
 import GradDB
+import SystemPackage
 
 /// A directory that is removed when the test lets go of it.
 final class TemporaryDirectory: Sendable {
