@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# How many times as many kills and flipped bits as usual; tools/test.sh --nightly says 10.
+SCALE = int(os.environ.get("GRADDB_TEST_SCALE") or 1)
 GRADCTL = Path(os.environ.get("GRADCTL") or REPOSITORY / ".build/release/gradctl").absolute()
 
 # Nothing here takes a minute; the limit only turns a hang into a failure.

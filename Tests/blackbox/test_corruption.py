@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from gradient_files import Files
-from graddb import CORRUPT, IO, OK, Database
+from graddb import CORRUPT, IO, OK, SCALE, Database, finish, ingest_arguments
 
 DIMS = 2048
 KINDS = ["*.sst", "MANIFEST-*", "CURRENT", "*.log", "OPTIONS-*", "IDENTITY"]
-POSITIONS_PER_FILE = 5
+POSITIONS_PER_FILE = 5 * SCALE
 ASK = """
     SELECT row, source, tokens FROM t SCORE cosine TO ROW 'x3' TOP 200;
     SELECT row FROM t SCORE dot TO ROW 'x3' WHERE source = 'a' TOP 20 BOTTOM 20;
@@ -25,7 +25,11 @@ ASK = """
 
 @pytest.fixture(scope="module")
 def sound(gradctl, tmp_path_factory):
-    """A sound database with two snapshots, and what its commands print."""
+    """A sound database with two snapshots, and what its commands print.
+
+    The last writer is killed just after its acknowledgement, so that what RocksDB's log still
+    holds then can be damaged too.
+    """
     directory = tmp_path_factory.mktemp("sound")
     files = Files(directory)
     database = Database(directory / "db").init()
@@ -41,14 +45,25 @@ def sound(gradctl, tmp_path_factory):
             {"id": f"x{i}", "source": "ab"[i % 2], "tokens": i * i}
             for i in range(64 * part, 64 * part + 64)
         ]
-        database.ingest(
+        arguments = ingest_arguments(
             "t",
             files.tensors(f"{part}.safetensors", vectors, "F16"),
             checkpoint="c",
             metadata=files.metadata(f"{part}.jsonl", rows),
             tag=tag,
         )
-    return database, [answer.stdout for answer in ask_everything(database)]
+        if part == 0:
+            database.json(*arguments)
+        else:
+            kill_when_acknowledged(database, arguments)
+    return database, [answer.expect(OK).stdout for answer in ask_everything(database)]
+
+
+def kill_when_acknowledged(database, arguments):
+    process = database.start(*arguments, "--json")
+    assert process.stdout.readline()
+    process.kill()
+    finish(process)
 
 
 def ask_everything(database):

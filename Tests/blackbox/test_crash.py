@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from gradient_files import Files, frame
-from graddb import INTERRUPTED, Database, finish, ingest_arguments, wait_for_exit
+from graddb import INTERRUPTED, SCALE, Database, finish, ingest_arguments, wait_for_exit
 
 DIMS = 4096
 FILES, ROWS_PER_FILE, BASE_ROWS = 24, 128, 40
-KILLS_OF_FILES, KILLS_OF_STREAMS, KILLS_OF_ONE_DATABASE = 25, 15, 10
+KILLS_OF_FILES, KILLS_OF_STREAMS, KILLS_OF_ONE_DATABASE = 25 * SCALE, 15 * SCALE, 10 * SCALE
 
 ASK = "SELECT row, part FROM t {at} SCORE cosine TO ROW 'x1' TOP 400 BOTTOM 400"
 

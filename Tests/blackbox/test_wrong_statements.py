@@ -152,13 +152,21 @@ def test_the_nearest_name_is_suggested(table):
     assert b"flag" in refused.stderr
 
 
-def test_nothing_runs_when_a_later_statement_does_not_parse(table):
-    text = "SELECT id FROM t SCORE dot TO ROW 'r0';\n\nSELECT id FROM t SCORE dot TOO ROW 'r0';\n"
+@pytest.mark.parametrize(
+    "wrong,column",
+    [
+        ("SELECT id FROM t SCORE dot TOO ROW 'r0'", 28),
+        ("SELECT id FROM t SCORE dot TO ROW 'r0' WHERE nope = 1", 46),
+    ],
+    ids=["syntax", "unknown name"],
+)
+def test_nothing_is_printed_when_a_later_statement_is_wrong(table, wrong, column):
+    text = f"SELECT id FROM t SCORE dot TO ROW 'r0';\n\n{wrong};\n"
     for source in (["-f", write(table, text)], ["-"]):
-        wrong = table.run("query", *source, "--format", "jsonl", stdin=text.encode())
-        wrong.expect(USAGE)
-        assert wrong.stdout == b""
-        assert place_told(wrong, text) == (3, 28)
+        refused = table.run("query", *source, "--format", "jsonl", stdin=text.encode())
+        refused.expect(USAGE)
+        assert refused.stdout == b""
+        assert place_told(refused, text) == (3, column)
 
 
 def write(table, text):

@@ -54,6 +54,19 @@ package struct EncodedQuery: Sendable {
     package var squaredNorm: Double
 }
 
+extension EncodedQuery {
+    /// Calls `body` with the query's elements from `first` on.
+    func withElements<Element, R>(
+        from first: Int, as type: Element.Type, _ body: (UnsafePointer<Element>) -> R
+    ) -> R {
+        bytes.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress else { preconditionFailure("a query has elements") }
+            return body(
+                (start + first * MemoryLayout<Element>.size).assumingMemoryBound(to: type))
+        }
+    }
+}
+
 /// One layer's encoding. Thread-safe: all state is constant.
 package protocol Codec: Sendable {
     var dims: Int { get }
@@ -100,6 +113,15 @@ package struct Accumulator: Sendable {
     package init() {}
     package var integer: Int64 { Int64(bitPattern: bits) }
     package var double: Double { Double(bitPattern: bits) }
+}
+
+extension UnsafeMutablePointer<Accumulator> {
+    var integers: UnsafeMutablePointer<Int64> {
+        UnsafeMutableRawPointer(self).assumingMemoryBound(to: Int64.self)
+    }
+    var doubles: UnsafeMutablePointer<Double> {
+        UnsafeMutableRawPointer(self).assumingMemoryBound(to: Double.self)
+    }
 }
 
 extension Codec {

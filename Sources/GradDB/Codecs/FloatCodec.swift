@@ -41,13 +41,11 @@ package struct FloatCodec: Codec {
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) {
-        query.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return }
-            let dims = dims(ofSlab: slab)
+        let dims = dims(ofSlab: slab)
+        query.withElements(from: firstDim(ofSlab: slab), as: Float.self) {
             kernels.table.dot_f32(
-                rows.assumingMemoryBound(to: Float.self), rowCount, dims * 4, dims,
-                (start + firstDim(ofSlab: slab) * 4).assumingMemoryBound(to: Float.self),
-                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Double.self))
+                chunk.baseAddress?.assumingMemoryBound(to: Float.self), rowCount,
+                dims * elementBytes, dims, $0, sums.doubles)
         }
     }
 
@@ -55,12 +53,10 @@ package struct FloatCodec: Codec {
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) -> UInt64 {
-        query.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return 0 }
-            return kernels.table.hash_and_dot_f32(
-                rows.assumingMemoryBound(to: Float.self), rowCount, dims(ofSlab: slab),
-                (start + firstDim(ofSlab: slab) * 4).assumingMemoryBound(to: Float.self),
-                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Double.self))
+        query.withElements(from: firstDim(ofSlab: slab), as: Float.self) {
+            kernels.table.hash_and_dot_f32(
+                chunk.baseAddress?.assumingMemoryBound(to: Float.self), rowCount,
+                dims(ofSlab: slab), $0, sums.doubles)
         }
     }
 

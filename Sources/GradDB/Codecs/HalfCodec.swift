@@ -55,13 +55,11 @@ package struct HalfCodec: Codec {
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) {
-        query.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return }
-            let dims = dims(ofSlab: slab)
+        let dims = dims(ofSlab: slab)
+        query.withElements(from: firstDim(ofSlab: slab), as: Float.self) {
             kernels.table.dot_f16(
-                rows.assumingMemoryBound(to: UInt16.self), rowCount, dims * 2, dims,
-                (start + firstDim(ofSlab: slab) * 4).assumingMemoryBound(to: Float.self),
-                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Double.self))
+                chunk.baseAddress?.assumingMemoryBound(to: UInt16.self), rowCount,
+                dims * elementBytes, dims, $0, sums.doubles)
         }
     }
 
@@ -69,12 +67,10 @@ package struct HalfCodec: Codec {
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) -> UInt64 {
-        query.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return 0 }
-            return kernels.table.hash_and_dot_f16(
-                rows.assumingMemoryBound(to: UInt16.self), rowCount, dims(ofSlab: slab),
-                (start + firstDim(ofSlab: slab) * 4).assumingMemoryBound(to: Float.self),
-                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Double.self))
+        query.withElements(from: firstDim(ofSlab: slab), as: Float.self) {
+            kernels.table.hash_and_dot_f16(
+                chunk.baseAddress?.assumingMemoryBound(to: UInt16.self), rowCount,
+                dims(ofSlab: slab), $0, sums.doubles)
         }
     }
 

@@ -79,14 +79,11 @@ package struct Int8Codec: Codec {
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) {
-        query.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return }
-            let dims = dims(ofSlab: slab)
+        let dims = dims(ofSlab: slab)
+        query.withElements(from: firstDim(ofSlab: slab), as: Int8.self) {
             kernels.table.dot_int8(
-                rows.assumingMemoryBound(to: Int8.self), rowCount, dims, dims,
-                (start + slab * SlabGeometry.slabBytes).assumingMemoryBound(to: Int8.self),
-                query.slabSums[slab],
-                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Int64.self))
+                chunk.baseAddress?.assumingMemoryBound(to: Int8.self), rowCount,
+                dims * elementBytes, dims, $0, query.slabSums[slab], sums.integers)
         }
     }
 
@@ -94,13 +91,10 @@ package struct Int8Codec: Codec {
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) -> UInt64 {
-        query.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress, let rows = chunk.baseAddress else { return 0 }
-            return kernels.table.hash_and_dot_int8(
-                rows.assumingMemoryBound(to: Int8.self), rowCount, dims(ofSlab: slab),
-                (start + slab * SlabGeometry.slabBytes).assumingMemoryBound(to: Int8.self),
-                query.slabSums[slab],
-                UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Int64.self))
+        query.withElements(from: firstDim(ofSlab: slab), as: Int8.self) {
+            kernels.table.hash_and_dot_int8(
+                chunk.baseAddress?.assumingMemoryBound(to: Int8.self), rowCount,
+                dims(ofSlab: slab), $0, query.slabSums[slab], sums.integers)
         }
     }
 
