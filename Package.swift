@@ -30,16 +30,11 @@ let package = Package(
             name: "GradDB",
             dependencies: [
                 "CGradKernels", "CRocksDB", "CZstd",
-                .product(name: "Collections", package: "swift-collections"),
+                .product(name: "BitCollections", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .target(
-            name: "GradDBQuery",
-            dependencies: [
-                "GradDB",
-                .product(name: "Collections", package: "swift-collections"),
-            ]),
+        .target(name: "GradDBQuery", dependencies: ["GradDB"]),
         .executableTarget(
             name: "gradctl",
             dependencies: [

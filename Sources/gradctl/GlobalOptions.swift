@@ -46,7 +46,7 @@ struct GlobalOptions: ParsableArguments {
 
     /// A note for the user, on standard error.
     func note(_ text: String) {
-        if !quiet { Console.printError("gradctl: note: \(text)") }
+        if !quiet { Console.printError("gradctl: note: \(Console.printable(text))") }
     }
 
     /// Global options may stand before the command's name; the parser wants them behind it.
@@ -65,7 +65,9 @@ struct GlobalOptions: ParsableArguments {
                 break
             }
         }
-        guard let command = rest.first, !command.hasPrefix("-") else { return arguments }
+        guard let command = rest.first, Gradctl.commandNames.contains(command) else {
+            return Array(rest)
+        }
         return [command] + moved + rest.dropFirst()
     }
 }

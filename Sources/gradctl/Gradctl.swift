@@ -3,6 +3,7 @@
 
 import ArgumentParser
 import GradDB
+import Logging
 
 #if canImport(Glibc)
     import Glibc
@@ -55,7 +56,10 @@ enum Main {
     static func main() {
         let arguments = GlobalOptions.moveBehindCommand(Array(CommandLine.arguments.dropFirst()))
         raiseFileLimit()
-        let asJSON = arguments.prefix { $0 != "--" }.contains("--json")
+        let options = arguments.prefix { $0 != "--" }
+        let asJSON = options.contains("--json")
+        let logLevel: Logger.Level = options.contains("--quiet") ? .error : .notice
+        LoggingSystem.bootstrap { _ in NoteLogHandler(logLevel: logLevel) }
         do {
             var command = try Gradctl.parseAsRoot(arguments)
             try command.run()
@@ -68,6 +72,10 @@ enum Main {
             let code = Gradctl.exitCode(for: error).rawValue
             if code == 0 { Gradctl.exit(withError: error) }  // help, version, completions
             let command = arguments.first.map { Gradctl.commandNames.contains($0) ? " \($0)" : "" }
+            guard code == GradDBError.Kind.usage.rawValue else {
+                Console.report("\(error)", kind: "failed", exit: 1, asJSON)
+                exit(1)
+            }
             Console.report(
                 "\(Gradctl.message(for: error)) (see `gradctl\(command ?? "") --help`)",
                 kind: "usage", exit: code, asJSON)

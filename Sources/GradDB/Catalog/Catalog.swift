@@ -97,12 +97,19 @@ package enum Timestamp {
         date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 
-    /// Accepts what `text` writes, and the same without the fraction, or a date alone (midnight).
+    /// Accepts `YYYY-MM-DD` (midnight, UTC) and `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`; nil for
+    /// anything else. Foundation's parser takes a prefix for the whole, and February for March, so
+    /// the text is looked at first and the day compared afterwards.
     package static func parse(_ text: String) -> Date? {
-        let styles = [
-            Date.ISO8601FormatStyle(includingFractionalSeconds: true), Date.ISO8601FormatStyle(),
-            Date.ISO8601FormatStyle().year().month().day(),
-        ]
-        return styles.lazy.compactMap { try? $0.parse(text) }.first
+        let form = /\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2}))?/
+        guard let match = text.wholeMatch(of: form) else { return nil }
+        let day = text.prefix(10)
+        guard let midnight = try? Date.ISO8601FormatStyle().parse("\(day)T00:00:00Z"),
+            Self.text(midnight).hasPrefix(day)
+        else { return nil }
+        guard let clock = match.1 else { return midnight }
+        let parts = clock.dropFirst().prefix(8).split(separator: ":").compactMap { Int($0) }
+        guard parts.count == 3, parts[0] < 24, parts[1] < 60, parts[2] < 60 else { return nil }
+        return try? Date.ISO8601FormatStyle(includingFractionalSeconds: match.2 != nil).parse(text)
     }
 }

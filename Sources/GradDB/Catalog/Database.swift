@@ -77,7 +77,8 @@ public final class Database: Sendable {
             let known =
                 names.isEmpty
                 ? "it has none yet; make one with `gradctl create`"
-                : "it has: " + names.joined(separator: ", ")
+                : "it has: " + names.prefix(12).joined(separator: ", ")
+                    + (names.count > 12 ? ", …" : "")
             throw GradDBError(.notFound, "no table '\(name)' in the database \(path); \(known)")
         }
         return try Table(document, in: store)

@@ -1,6 +1,8 @@
 // The writing side: one process at a time holds it. Every change is one synced write batch; what a
 // writer that died left behind is removed before anything else happens.
 
+import Logging
+
 #if canImport(FoundationEssentials)
     import FoundationEssentials
 #else
@@ -34,6 +36,8 @@ public final class DatabaseWriter {
         try Database.checkFormat(Catalog(store), path: path, writing: true)
         try Recovery(store: store).run(stagingDirectory: stagingDirectory)
     }
+
+    private let log = Logger(label: "graddb.writer")
 
     /// Where segments are written before they are attached: on the database's own file system, so
     /// that attaching moves them.
@@ -141,6 +145,8 @@ public final class DatabaseWriter {
             for family in families where store.levelZeroFileCount(family) >= 24 {
                 store.compact(family)
             }
-        } catch {}
+        } catch {
+            log.warning("\(error)")
+        }
     }
 }

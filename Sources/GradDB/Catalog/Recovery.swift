@@ -4,6 +4,8 @@
 // belongs to a writer that is gone. Each step may be interrupted and run again: the reservation
 // goes last.
 
+import Logging
+
 #if canImport(FoundationEssentials)
     import FoundationEssentials
 #else
@@ -12,6 +14,7 @@
 
 package struct Recovery {
     private let store: RocksStore
+    private let log = Logger(label: "graddb.recovery")
 
     package init(store: RocksStore) { self.store = store }
 
@@ -23,6 +26,7 @@ package struct Recovery {
                 throw GradDBError.corrupt("the catalog has a reservation named '\(suffix)'")
             }
             try undo(reservation, segment: segment)
+            log.notice("removed what an interrupted ingest left behind (segment \(segment))")
         }
         try? FileManager.default.removeItem(atPath: stagingDirectory)
     }

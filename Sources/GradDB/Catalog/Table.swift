@@ -95,8 +95,9 @@ package struct TableView: Sendable {
         checkpoints.max { $0.checkpoint < $1.checkpoint }
     }
 
+    /// Names are equal when their bytes are.
     package func checkpoint(named name: String) -> CheckpointDocument? {
-        checkpoints.first { $0.name == name }
+        checkpoints.first { $0.name.utf8.elementsEqual(name.utf8) }
     }
 
     package func segments(of checkpoint: CheckpointDocument) -> [SegmentDocument] {
@@ -109,7 +110,19 @@ package struct TableView: Sendable {
 
     /// The row numbers of one row group, in stored order.
     package func rowMap(_ segment: SegmentDocument, group: Int) throws -> [UInt64] {
-        try RowMapReader(store: store, table: table.document.table).rows(segment, group: group)
+        let what = "the row map of segment \(segment.segment), row group \(group),"
+        let key = Keys.rowMap(
+            table: table.document.table, segment: segment.segment, rowGroup: UInt32(group))
+        guard let value = try store.pinned(.fields, key) else {
+            throw GradDBError.corrupt("\(what) is missing")
+        }
+        let rows = try value.withBytes {
+            try RowMap.decode(try Zstd.decompress($0, what: what), what: what)
+        }
+        guard rows.count == segment.rows(ofGroup: group), rows.allSatisfy({ $0 < rowCount }) else {
+            throw GradDBError.corrupt("\(what) does not fit the table's rows")
+        }
+        return rows
     }
 
     /// The row number of an id; nil when this snapshot does not have it.
@@ -132,26 +145,5 @@ package struct TableView: Sendable {
         return try value.withBytes {
             try RowRecord(decoding: $0, fieldCount: table.fields.count, what: what)
         }
-    }
-}
-
-/// Reads row maps, for readers and writers alike.
-package struct RowMapReader {
-    package let store: RocksStore
-    package let table: UInt32
-
-    package func rows(_ segment: SegmentDocument, group: Int) throws -> [UInt64] {
-        let what = "the row map of segment \(segment.segment), row group \(group)"
-        let key = Keys.rowMap(table: table, segment: segment.segment, rowGroup: UInt32(group))
-        guard let value = try store.pinned(.fields, key) else {
-            throw GradDBError.corrupt("\(what) is missing")
-        }
-        let rows = try value.withBytes {
-            try RowMap.decode(try Zstd.decompress($0, what: what), what: what)
-        }
-        guard rows.count == segment.rows(ofGroup: group) else {
-            throw GradDBError.corrupt("\(what) has \(rows.count) rows")
-        }
-        return rows
     }
 }

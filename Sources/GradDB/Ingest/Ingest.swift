@@ -216,7 +216,7 @@ private final class Ingest {
         var count = 0
         for segment in view.segments(of: checkpoint) {
             for group in 0..<segment.rowGroups {
-                for row in try view.rowMap(segment, group: group) { _ = rows.insert(row) }
+                for row in try view.rowMap(segment, group: group) { rows.insert(row) }
             }
             count += segment.rows
         }

@@ -70,7 +70,7 @@ package final class RowRegistry {
         }
         let row = nextRow
         nextRow += 1
-        _ = added.insert(row)
+        added.insert(row)
         try append(id, key: key, row: row, values: values ?? table.fields.map { _ in nil })
         return .accepted(row)
     }
@@ -165,30 +165,6 @@ package final class RowRegistry {
                     + "but was set to \(before) when the id was first ingested; leave the field "
                     + "out, or make it equal")
         }
-    }
-}
-
-/// A set of row numbers, one bit each.
-package struct RowSet: Sendable {
-    private var words: [UInt64] = []
-
-    package init() {}
-
-    /// Inserts a row; false when it was there.
-    package mutating func insert(_ row: UInt64) -> Bool {
-        let word = Int(row / 64)
-        if word >= words.count {
-            words.append(contentsOf: repeatElement(0, count: word + 1 - words.count))
-        }
-        let bit = UInt64(1) << (row % 64)
-        guard words[word] & bit == 0 else { return false }
-        words[word] |= bit
-        return true
-    }
-
-    package func contains(_ row: UInt64) -> Bool {
-        let word = Int(row / 64)
-        return word < words.count && words[word] >> (row % 64) & 1 == 1
     }
 }
 

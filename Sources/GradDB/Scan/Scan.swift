@@ -100,6 +100,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
         reset(&sums, count: rows * queries.count)
         var statistics: [RowStatistics] = []
         for slab in 0..<codec.geometry.slabCount {
+            try request.cancellation.check()
             let block = try BlockReader(
                 request.view.store,
                 BlockKey(

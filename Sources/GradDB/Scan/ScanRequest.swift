@@ -9,13 +9,13 @@ package struct ScanRequest: Sendable {
     /// One per query, each with one encoded vector per layer of `layers`.
     package var queries: [[EncodedQuery]]
     /// Rows that count; nil is all.
-    package var filter: RowFilter?
+    package var filter: RowSet?
     package var threads: Int
     package var cancellation: Cancellation
 
     package init(
         view: TableView, checkpoint: CheckpointDocument, layers: [Layer],
-        queries: [[EncodedQuery]], filter: RowFilter?, threads: Int, cancellation: Cancellation
+        queries: [[EncodedQuery]], filter: RowSet?, threads: Int, cancellation: Cancellation
     ) {
         self.view = view
         self.checkpoint = checkpoint
@@ -58,27 +58,5 @@ package struct ScanCounters: Sendable, Equatable {
         left.blocks += right.blocks
         left.bytes += right.bytes
         left.multiplications += right.multiplications
-    }
-}
-
-/// Row numbers that pass a WHERE clause, one bit each.
-package struct RowFilter: Sendable {
-    private var words: [UInt64]
-    package private(set) var count = 0
-
-    package init(rowCount: UInt64) {
-        words = [UInt64](repeating: 0, count: Int((rowCount + 63) / 64))
-    }
-
-    package mutating func insert(_ row: UInt64) {
-        let word = Int(row / 64)
-        let bit = UInt64(1) << (row % 64)
-        if words[word] & bit == 0 { count += 1 }
-        words[word] |= bit
-    }
-
-    package func contains(_ row: UInt64) -> Bool {
-        let word = Int(row / 64)
-        return word < words.count && words[word] >> (row % 64) & 1 == 1
     }
 }

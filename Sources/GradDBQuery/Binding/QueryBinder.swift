@@ -43,6 +43,11 @@ package struct QueryBinder {
         return bound
     }
 
+    /// Names for a message: the first dozen.
+    private static func list(_ names: [String]) -> String {
+        names.prefix(12).joined(separator: ", ") + (names.count > 12 ? ", …" : "")
+    }
+
     // MARK: AT
 
     private func view(of table: Table, _ statement: Statement) throws -> TableView {
@@ -90,13 +95,33 @@ package struct QueryBinder {
                     let names = table.fields.map(\.name) + Self.pseudoColumns.map(\.name)
                     throw statement.error(
                         "table '\(table.name)' has no column '\(name.value)'", at: name.range,
-                        expected: "one of \(names.joined(separator: ", ")), or *",
+                        expected: "one of \(Self.list(names)), or *",
                         hint: NearestName.hint(for: name.value, among: names))
                 }
                 columns.append(OutputColumn(name: alias?.value ?? name.value, source: source))
             }
+            try refuseCollisions(columns, item, statement)
         }
         return columns
+    }
+
+    /// A name of the answer means one thing: not two columns, nor a column and one of those that
+    /// every answer has.
+    private func refuseCollisions(
+        _ columns: [OutputColumn], _ item: Located<SelectItem>, _ statement: Statement
+    ) throws {
+        guard case .column(let name, let alias) = item.value, let last = columns.last else {
+            return
+        }
+        let isTaken =
+            columns.contains { $0.name == last.name && $0.source != last.source }
+            || (alias != nil && TableSchema.reservedFieldNames.contains(last.name)
+                && last.name != name.value)
+        guard !isTaken else {
+            throw statement.error(
+                "the answer has a column '\(last.name)' already", at: (alias ?? name).range,
+                expected: "another name behind AS")
+        }
     }
 
     private static let pseudoColumns: [(name: String, source: OutputColumn.Source)] = [
@@ -128,10 +153,9 @@ package struct QueryBinder {
             let matches = table.layers.filter { Glob(glob.value).matches($0.name) }
             guard !matches.isEmpty else {
                 let names = table.layers.map(\.name)
-                let shown = names.prefix(12).joined(separator: ", ")
                 throw statement.error(
                     "no layer of table '\(table.name)' matches '\(glob.value)'", at: glob.range,
-                    expected: "one of \(shown)\(names.count > 12 ? ", …" : "")",
+                    expected: "one of \(Self.list(names))",
                     hint: NearestName.hint(for: glob.value, among: names))
             }
             chosen.formUnion(matches.map(\.number))
@@ -167,7 +191,7 @@ package struct QueryBinder {
                         at: item.name.range,
                         expected: names.isEmpty
                             ? "none, as it has none yet"
-                            : "one of " + names.joined(separator: ", "),
+                            : "one of " + Self.list(names),
                         hint: NearestName.hint(for: item.name.value, among: names))
                 }
                 // One checkpoint without a weight is a choice, not a sum.

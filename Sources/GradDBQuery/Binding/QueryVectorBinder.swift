@@ -80,12 +80,14 @@ struct QueryVectorBinder {
         _ identifier: QuerySource.RowIdentifier, _ statement: Statement, _ range: SourceRange,
         checkpoints: [CheckpointDocument]
     ) throws -> Vectors {
-        let (name, candidates): (String, [RowID]) =
+        let name = statement.origin.source[range]
+        let candidates: [RowID] =
             switch identifier {
-            case .int(let value): ("ROW \(value)", [.int(value)])
+            case .int(let value): [.int(value)]
             // In a table of integer ids, ROW '5' means 5: there is nothing else it could mean.
             case .string(let text):
-                ("ROW '\(text)'", [.string(text)] + (Int64(text).map { [.int($0)] } ?? []))
+                [.string(text)]
+                    + (Int64(text).flatMap { "\($0)" == text ? [.int($0)] : nil } ?? [])
             }
         guard let row = try candidates.lazy.compactMap({ try view.row(of: $0) }).first else {
             throw statement.error(

@@ -19,31 +19,58 @@ public struct QueryEngine: Sendable {
         case plan(PlanNode)
     }
 
+    /// A statement whose names have all been resolved and whose query vectors are loaded.
+    public struct Prepared: Sendable {
+        package let query: BoundQuery
+        /// The statement as it was written.
+        public var text: String { query.statement.text }
+    }
+
     /// Runs one statement.
     ///
     /// - Throws: `GradDBError` of kind `.usage` for statements that cannot be run (with the place
     ///   that is wrong), `.badInput` for query vectors that cannot be used, `.corrupt`, `.io`.
     public func run(_ text: String) throws -> Answer {
-        try run(
-            try Self.converting { try Statement.parse(text, defaultTable: options.defaultTable) })
+        let statement = try Self.converting {
+            try Statement.parse(text, defaultTable: options.defaultTable)
+        }
+        return try run(try prepare(statement))
     }
 
-    /// Parses statements that each end with a semicolon.
-    package func statements(in script: String) throws -> [Statement] {
-        try Self.converting {
+    /// Parses and resolves statements that each end with a semicolon.
+    ///
+    /// - Parameter explain: shows the plans of all of them, at least to this extent.
+    package func prepare(
+        script: String, explain: Statement.Explain? = nil
+    ) throws -> [Prepared] {
+        let statements = try Self.converting {
             try Statement.parseScript(script, defaultTable: options.defaultTable)
         }
+        guard !statements.isEmpty else {
+            throw GradDBError(.usage, "there is no statement; write one such as FROM t SCORE ...")
+        }
+        return try statements.map { statement in
+            var statement = statement
+            if let explain, statement.explain != .analyze { statement.explain = explain }
+            return try prepare(statement)
+        }
     }
 
-    package func run(_ statement: Statement) throws -> Answer {
+    private func prepare(_ statement: Statement) throws -> Prepared {
         try Self.converting {
-            let query = try QueryBinder(database: database, options: options).bind(statement)
-            if statement.explain == .plan {
-                return .plan(try Planner(query, threads: options.threads).plan())
-            }
-            let result = try QueryRunner(query, options: options).run()
-            return statement.explain == .analyze ? .plan(result.plan) : .rows(result)
+            try options.cancellation.check()
+            return Prepared(
+                query: try QueryBinder(database: database, options: options).bind(statement))
         }
+    }
+
+    public func run(_ prepared: Prepared) throws -> Answer {
+        let query = prepared.query
+        if query.statement.explain == .plan {
+            return .plan(try Planner(query, threads: options.threads).plan())
+        }
+        let result = try QueryRunner(query, options: options).run()
+        return query.statement.explain == .analyze ? .plan(result.plan) : .rows(result)
     }
 
     private static func converting<R>(_ body: () throws -> R) throws -> R {

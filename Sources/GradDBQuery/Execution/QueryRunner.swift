@@ -41,16 +41,18 @@ package struct QueryRunner {
         let started = ContinuousClock.now
         let result = try body()
         let seconds = (ContinuousClock.now - started).seconds
-        plan.record(name, [facts(result) + [("seconds", .number(seconds))]])
+        let fact = facts(result) + [("seconds", .number(seconds))]
+        // One filter serves the scans of all checkpoints.
+        plan.record(name, Array(repeating: fact, count: max(1, query.checkpoints.count)))
         return result
     }
 
     // MARK: filter
 
     /// The rows that pass WHERE; nil when there is no condition.
-    private func evaluateFilter() throws -> RowFilter? {
+    private func evaluateFilter() throws -> RowSet? {
         guard let predicate = query.predicate else { return nil }
-        var filter = RowFilter(rowCount: query.view.rowCount)
+        var filter = RowSet(rowCount: query.view.rowCount)
         if let constant = predicate.constant {
             if constant == .yes { for row in 0..<query.view.rowCount { filter.insert(row) } }
             return filter
@@ -87,7 +89,7 @@ package struct QueryRunner {
         }
     }
 
-    private func request(_ checkpoint: BoundCheckpoint, _ filter: RowFilter?) -> ScanRequest {
+    private func request(_ checkpoint: BoundCheckpoint, _ filter: RowSet?) -> ScanRequest {
         ScanRequest(
             view: query.view, checkpoint: checkpoint.document, layers: query.layers,
             queries: checkpoint.queries, filter: filter, threads: options.threads,
@@ -96,7 +98,7 @@ package struct QueryRunner {
 
     /// One checkpoint: rows are selected as they are scored, and nothing else is kept.
     private func selectFromScan(
-        _ filter: RowFilter?, _ plan: inout PlanNode
+        _ filter: RowSet?, _ plan: inout PlanNode
     ) throws -> (answers: [Answer], scored: Int) {
         let empty = query.answerNames.map { _ in Answer(query) }
         guard let checkpoint = query.checkpoints.first else { return (empty, 0) }
@@ -128,7 +130,7 @@ package struct QueryRunner {
     /// Several checkpoints: scores are added up by row, in the order of the checkpoints, and rows
     /// are selected at the end. A row that a checkpoint lacks gets nothing from it.
     private func selectFromSums(
-        _ filter: RowFilter?, _ plan: inout PlanNode
+        _ filter: RowSet?, _ plan: inout PlanNode
     ) throws -> (answers: [Answer], scored: Int) {
         var answers = query.answerNames.map { _ in Answer(query) }
         let sums = ScoreSums(answers: answers.count, rows: Int(query.view.rowCount))
@@ -146,7 +148,15 @@ package struct QueryRunner {
             scored += rows
         }
         plan.record("scan", facts)
-        sums.visit { answer, row, score in answers[answer].insert(score, row) }
+        try sums.visit { answer, row, score in
+            guard score.isFinite else {
+                throw GradDBError(
+                    .usage,
+                    "the weighted sum of row \(row) is \(score): the weights of the "
+                        + "checkpoints are too large")
+            }
+            answers[answer].insert(score, row)
+        }
         return (answers, scored)
     }
 

@@ -31,10 +31,12 @@ final class ScoreSums: @unchecked Sendable {
         isPresent[row] = true
     }
 
-    func visit(_ body: (_ answer: Int, _ row: UInt64, _ score: Double) -> Void) {
+    func visit(
+        _ body: (_ answer: Int, _ row: UInt64, _ score: Double) throws -> Void
+    ) rethrows {
         for answer in 0..<answers {
             for row in 0..<rows where isPresent[row] {
-                body(answer, UInt64(row), sums[answer * rows + row])
+                try body(answer, UInt64(row), sums[answer * rows + row])
             }
         }
     }

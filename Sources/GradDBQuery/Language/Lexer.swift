@@ -190,6 +190,8 @@ package struct Lexer: Sendable {
         let start = offset
         for length in [2, 1] where start + length <= source.bytes.count {
             let range = SourceRange(start, start + length)
+            // Strings that look alike are equal to Swift: U+037E would pass for a semicolon.
+            guard source.bytes[start..<range.end].allSatisfy({ $0 < 0x80 }) else { continue }
             if let symbol = Self.symbols[source[range]] {
                 offset = range.end
                 return Token(.symbol(symbol), range)

@@ -44,7 +44,7 @@ package struct SourceExcerpt: Sendable {
     }
 
     /// `text` made safe to print: invisible characters marked.
-    static func printable(_ text: String) -> String {
+    package static func printable(_ text: String) -> String {
         text.unicodeScalars.reduce(into: "") { $0 += printable($1) }
     }
 

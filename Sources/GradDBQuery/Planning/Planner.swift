@@ -84,7 +84,7 @@ package struct Planner {
     }
 
     private func filter() -> PlanNode {
-        let condition = query.statement.filter.map { "\($0)" } ?? ""
+        let condition = SourceExcerpt.printable(query.statement.filter.map { "\($0)" } ?? "")
         let columns = query.predicate?.columns.map(\.name).joined(separator: ", ") ?? ""
         return PlanNode(
             "filter", [("where", .text(condition)), ("columns", .text(columns))],

@@ -10,6 +10,8 @@
 import GradDB
 
 struct PredicateBinder {
+    private static let maximumPatternBytes = 4096
+
     let source: SourceText
     /// In the order in which errors list them.
     let names: [String]
@@ -166,6 +168,12 @@ struct PredicateBinder {
         _ expression: Expression, _ pattern: Located<String>, _ escape: Located<String>?
     ) throws(QueryError) -> PredicateNode {
         let value = try operand(expression)
+        // Matching takes the product of both lengths at worst.
+        guard pattern.value.utf8.count <= Self.maximumPatternBytes else {
+            throw source.error(
+                "this pattern is too long", at: pattern.range,
+                expected: "at most \(Self.maximumPatternBytes) bytes")
+        }
         guard let compiled = LikePattern(pattern.value, escape: escape?.value.unicodeScalars.first)
         else {
             throw source.error(

@@ -30,9 +30,12 @@ struct IngestCommand: ParsableCommand {
 
     @Option(help: "The model checkpoint that the gradients belong to.") var checkpoint: String
 
-    @Option(help: "The training step of a new checkpoint.") var step: Int64?
+    @Option(parsing: .unconditional, help: "The training step of a new checkpoint.") var step:
+        Int64?
 
-    @Option(help: "The weight of a new checkpoint in sums over checkpoints: its learning rate.")
+    @Option(
+        parsing: .unconditional,
+        help: "The weight of a new checkpoint in sums over checkpoints: its learning rate.")
     var weight: Double?
 
     @Option(
@@ -41,7 +44,7 @@ struct IngestCommand: ParsableCommand {
 
     @Option(help: "A tag for the new snapshot.") var tag: String?
 
-    @Option(help: "A message for the new snapshot.") var message = ""
+    @Option(parsing: .unconditional, help: "A message for the new snapshot.") var message = ""
 
     @Flag(help: "Leave out rows whose id the checkpoint has already.") var resume = false
 

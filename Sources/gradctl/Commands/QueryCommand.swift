@@ -45,13 +45,18 @@ struct QueryCommand: ParsableCommand {
         let options = try queryOptions(globals, parameters)
         let engine = QueryEngine(try globals.openDatabase(), options: options)
         let printer = AnswerPrinter(format: format ?? (globals.json ? .jsonl : .table), globals)
-        for statement in try engine.statements(in: try text()) {
-            try printer.print(try engine.run(statement), statement: statement.text)
+        // All statements are resolved before the first one runs: a wrong name in the last one is
+        // not found out after an hour, with half of the answers printed.
+        let text = try text()
+        try options.cancellation.check()
+        for query in try engine.prepare(script: text) {
+            try printer.print(try engine.run(query), statement: query.text)
+            try Console.flush()
         }
     }
 
     private func text() throws -> String {
-        if let file { return try Self.read(file, name: file) }
+        if let file, file != "-" { return try Self.read(file, name: file) }
         guard let statement, statement != "-" else {
             return try Self.read("/dev/stdin", name: "standard input")
         }
@@ -102,9 +107,8 @@ struct ExplainCommand: ParsableCommand {
         let engine = QueryEngine(
             try globals.openDatabase(), options: try queryOptions(globals, parameters))
         let printer = AnswerPrinter(format: globals.json ? .jsonl : .table, globals)
-        for var statement in try engine.statements(in: statement) {
-            if statement.explain != .analyze { statement.explain = analyze ? .analyze : .plan }
-            try printer.print(try engine.run(statement), statement: statement.text)
+        for query in try engine.prepare(script: statement, explain: analyze ? .analyze : .plan) {
+            try printer.print(try engine.run(query), statement: query.text)
         }
     }
 }

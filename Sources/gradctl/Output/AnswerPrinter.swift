@@ -51,7 +51,7 @@ struct AnswerPrinter {
                 JSONObject([("statement", .string(statement)), ("plan", .object(json(plan)))]).text)
             return
         }
-        try Console.print(plan.rendered)
+        try Console.print(Console.printable(plan.rendered, keepingLines: true))
     }
 
     private func json(_ plan: PlanNode) -> JSONObject {
@@ -116,7 +116,9 @@ struct AnswerPrinter {
         let special = cell.utf8.contains {
             [UInt8(ascii: ","), UInt8(ascii: "\""), 10, 13].contains($0)
         }
-        return special ? "\"" + cell.map { $0 == "\"" ? "\"\"" : "\($0)" }.joined() + "\"" : cell
+        return special
+            ? "\"" + cell.unicodeScalars.map { $0 == "\"" ? "\"\"" : "\($0)" }.joined() + "\""
+            : cell
     }
 
     /// What was selected, in that order; query and end only where they tell rows apart.

@@ -2,6 +2,7 @@
 // redirection is an error, not silence.
 
 import GradDB
+import GradDBQuery
 import Synchronization
 
 #if canImport(Glibc)
@@ -12,8 +13,9 @@ enum Console {
     private static let buffer = Mutex<[UInt8]>([])
     private static let flushBytes = 1 << 16
 
-    /// Writes a line to standard output.
+    /// Writes a line to standard output, unless the user has interrupted.
     static func print(_ line: String) throws {
+        try Interruption.cancellation.check()
         let isFull = buffer.withLock { buffer in
             buffer.append(contentsOf: line.utf8)
             buffer.append(UInt8(ascii: "\n"))
@@ -40,9 +42,17 @@ enum Console {
 
     static func writeError(raw text: String) { try? write(Array(text.utf8), to: STDERR_FILENO) }
 
+    /// `text` made safe to print: what data and files hold can send a terminal no commands. Line
+    /// ends are kept where `keepingLines` says so.
+    static func printable(_ text: String, keepingLines: Bool = false) -> String {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        return lines.map { SourceExcerpt.printable(String($0)) }
+            .joined(separator: keepingLines ? "\n" : " ")
+    }
+
     static func report(_ message: String, kind: String, exit code: Int32, _ asJSON: Bool) {
         guard asJSON else {
-            printError("gradctl: \(message)")
+            printError("gradctl: \(printable(message, keepingLines: true))")
             return
         }
         printError(
@@ -56,9 +66,11 @@ enum Console {
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if written < 0 {
-                if errno == EINTR { continue }
+                let reason = errno
+                try Interruption.cancellation.check()
+                if reason == EINTR { continue }
                 throw GradDBError(
-                    .io, "cannot write to standard output: \(String(cString: strerror(errno)))")
+                    .io, "cannot write to standard output: \(String(cString: strerror(reason)))")
             }
             rest = rest.dropFirst(written)
         }

@@ -13,9 +13,13 @@ struct TextTable {
     private static let gap = "  "
     private static let narrowest = 6
 
-    init(_ columns: [Column]) { self.columns = columns }
+    init(_ columns: [Column]) {
+        self.columns = columns.map { column in
+            Column(title: Console.printable(column.title), alignment: column.alignment)
+        }
+    }
 
-    mutating func append(_ cells: [String]) { rows.append(cells.map(Self.onOneLine)) }
+    mutating func append(_ cells: [String]) { rows.append(cells.map { Console.printable($0) }) }
 
     /// Lines without line ends. `width` nil means as wide as it takes; `bold` marks the header.
     func lines(width: Int?, bold: Bool) -> [String] {
@@ -32,12 +36,13 @@ struct TextTable {
         let gaps = Self.gap.count * (columns.count - 1)
         while widths.reduce(gaps, +) > limit {
             let excess = widths.reduce(gaps, +) - limit
-            guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }),
+            // Numbers, on the right, stay whole: a number without its end is another number.
+            let texts = widths.indices.filter { columns[$0].alignment == .left }
+            guard let widest = texts.max(by: { widths[$0] < widths[$1] }),
                 widths[widest] > Self.narrowest
             else { break }
             // Down to the second widest at most, so that equally wide columns shrink together.
-            let second =
-                widths.enumerated().filter { $0.offset != widest }.map(\.element).max() ?? 0
+            let second = texts.filter { $0 != widest }.map { widths[$0] }.max() ?? 0
             let target = max(
                 Self.narrowest, min(widths[widest] - 1, second), widths[widest] - excess)
             widths[widest] = target
@@ -94,15 +99,5 @@ struct TextTable {
             scalar.properties.isEmojiPresentation
             || wideRanges.contains { $0.contains(scalar.value) }
         return isWide ? 2 : 1
-    }
-
-    /// Line ends and control characters would break the table, or the terminal.
-    private static func onOneLine(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) else {
-            return text
-        }
-        return String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : $0 }))
     }
 }

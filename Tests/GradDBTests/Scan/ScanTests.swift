@@ -8,7 +8,7 @@ import Testing
 @Suite struct ScanTests {
     /// Scores by row number, as a scan gives them.
     private func scan(
-        _ view: TableView, query: [[EncodedQuery]], filter: RowFilter? = nil, threads: Int = 2
+        _ view: TableView, query: [[EncodedQuery]], filter: RowSet? = nil, threads: Int = 2
     ) throws -> [UInt64: [Double]] {
         let checkpoint = try #require(view.newestCheckpoint)
         let scan = try Scan(
@@ -169,7 +169,7 @@ import Testing
         let query = [[try codec.encodeQuery(random.vector(5000))]]
         let all = try scan(view, query: query)
         for keep in [[], [0], [99], [3, 4, 5, 50, 77], Array(0..<100)] as [[UInt64]] {
-            var filter = RowFilter(rowCount: 100)
+            var filter = RowSet(rowCount: 100)
             for row in keep { filter.insert(row) }
             let some = try scan(view, query: query, filter: filter)
             #expect(some == all.filter { keep.contains($0.key) })
