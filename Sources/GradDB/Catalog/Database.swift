@@ -30,8 +30,10 @@ public final class Database: Sendable {
     }
 
     /// Makes an empty database in a new or empty directory.
-    public static func create(at path: String) throws {
+    public static func create(at requestedPath: String) throws {
         let files = FileManager.default
+        var path = requestedPath
+        while path.count > 1, path.last == "/" { path.removeLast() }
         if exists(at: path) {
             throw GradDBError(.failed, "there is a database at \(path) already")
         }
@@ -39,8 +41,24 @@ public final class Database: Sendable {
             throw GradDBError(
                 .failed, "\(path) is not empty and not a database; choose a new directory")
         }
+        // Made aside and renamed, so that a database is there whole or not at all. Where that
+        // cannot be (the path is a mount point), it is made in place.
+        let aside = "\(path).making-\(ProcessInfo.processInfo.processIdentifier)"
+        try? files.removeItem(atPath: aside)
+        defer { try? files.removeItem(atPath: aside) }
+        try make(at: aside)
+        guard rename(aside, path) == 0 else {
+            try make(at: path)
+            return
+        }
+        let parent = path.split(separator: "/", omittingEmptySubsequences: true).dropLast()
+        syncDirectory((path.hasPrefix("/") ? "/" : "./") + parent.joined(separator: "/"))
+    }
+
+    private static func make(at path: String) throws {
         do {
-            try files.createDirectory(atPath: path, withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true)
         } catch {
             throw GradDBError(.io, "cannot make the directory \(path): \(systemReason(error))")
         }
@@ -51,6 +69,15 @@ public final class Database: Sendable {
         try batch.put(Catalog.Key.counters, document: CountersDocument())
         try store.write(batch, sync: true)
         try store.flush([.catalog])
+        syncDirectory(path)
+    }
+
+    /// Makes the names in a directory durable.
+    private static func syncDirectory(_ path: String) {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        fsync(descriptor)
+        close(descriptor)
     }
 
     public static func exists(at path: String) -> Bool {
@@ -93,18 +120,49 @@ public final class Database: Sendable {
         }
     }
 
-    /// A writer may replace files between our reading the manifest and opening what it lists; a
-    /// second look then finds the new ones. What still fails after a few looks is damage.
+    /// How long a reader tries while writers change the database under it.
+    private static let patience = Duration.seconds(10)
+
+    /// A read-only open looks at the manifest, the files and the log one after the other. A writer
+    /// in between can make it fail (a listed file is gone), or show a publication whose blocks were
+    /// attached after the manifest had been read. So an open counts only if the manifest is the
+    /// same before and after, or if nothing of the catalog came from the log: then everything
+    /// visible came from one manifest, and the catalog is flushed last.
     private static func openPatiently(_ path: String) throws -> RocksStore {
-        var attempt = 0
+        let deadline = ContinuousClock.now + patience
+        var pause: useconds_t = 5_000
+        var failures = 0
         while true {
+            let before = ManifestMark(path)
             do {
-                return try RocksStore(path: path, mode: .reading)
+                let store = try RocksStore(path: path, mode: .reading)
+                if before == ManifestMark(path) || store.isMemtableEmpty(.catalog) { return store }
             } catch let error as GradDBError {
-                attempt += 1
-                guard attempt < 5, error.kind == .corrupt || error.kind == .io else { throw error }
-                usleep(20_000)
+                failures += 1
+                // With a manifest at rest, damage is damage.
+                let isAtRest = before == ManifestMark(path) && failures >= 3
+                guard !isAtRest, error.kind == .corrupt || error.kind == .io else { throw error }
+                guard ContinuousClock.now < deadline else { throw error }
             }
+            guard ContinuousClock.now < deadline else {
+                throw GradDBError(
+                    .io, "\(path) is changed all the time by its writer; try again later")
+            }
+            usleep(pause)
+            pause = min(pause * 2, 200_000)
+        }
+    }
+
+    /// Which manifest a database has, and how long it is: it grows with every change of files.
+    private struct ManifestMark: Equatable {
+        let name: String
+        let bytes: Int
+
+        init(_ path: String) {
+            let current = FileManager.default.contents(atPath: path + "/CURRENT") ?? Data()
+            name = String(decoding: current, as: UTF8.self).filter { !$0.isNewline }
+            var status = stat()
+            bytes = stat(path + "/" + name, &status) == 0 ? status.st_size : 0
         }
     }
 

@@ -22,17 +22,22 @@ public final class DatabaseWriter {
     public init(path: String) throws {
         self.path = path
         try Database.requireDatabase(path)
-        // A family that this program does not know belongs to a newer format; RocksDB itself
-        // would only say that not all families were opened.
-        let known = Set(ColumnFamily.allCases.map(\.rawValue))
-        let unknown = Set(try RocksStore.familyNames(path: path)).subtracting(known)
-        guard unknown.isEmpty else {
-            throw GradDBError(
-                .formatTooNew,
-                "\(path) has parts that this program does not know "
-                    + "(\(unknown.sorted().joined(separator: ", "))): use a newer gradctl")
+        do {
+            store = try RocksStore(path: path, mode: .writing)
+        } catch let error as GradDBError {
+            // A family that this program does not know belongs to a newer format; RocksDB itself
+            // would only say that not all families were opened.
+            let known = Set(ColumnFamily.allCases.map(\.rawValue))
+            let names = error.kind == .locked ? [] : try? RocksStore.familyNames(path: path)
+            let unknown = Set(names ?? []).subtracting(known)
+            guard unknown.isEmpty else {
+                throw GradDBError(
+                    .formatTooNew,
+                    "\(path) has parts that this program does not know "
+                        + "(\(unknown.sorted().joined(separator: ", "))): use a newer gradctl")
+            }
+            throw error
         }
-        store = try RocksStore(path: path, mode: .writing)
         try Database.checkFormat(Catalog(store), path: path, writing: true)
         try Recovery(store: store).run(stagingDirectory: stagingDirectory)
     }
@@ -132,8 +137,22 @@ public final class DatabaseWriter {
         return counters
     }
 
+    /// Whether a write failed in a way that leaves the state unknown until the next open.
+    package var mustReopen = false
+
+    /// - Throws: `.failed` after a write whose outcome nobody knows.
+    package func requireUsable() throws {
+        guard !mustReopen else {
+            throw GradDBError(
+                .failed,
+                "an earlier write to \(path) failed, so that its state is unknown; open "
+                    + "the database again")
+        }
+    }
+
     /// Writes a batch so that it survives power loss, then brings it into table files.
     package func commit(_ batch: WriteBatch) throws {
+        try requireUsable()
         try store.write(batch, sync: true)
         // From here on the change is durable and visible: what follows is housekeeping, and its
         // failure (no space, say) must not call a commit failed that has happened. The order

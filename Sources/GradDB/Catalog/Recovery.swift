@@ -40,6 +40,7 @@ package struct Recovery {
         deleteRange(.fields, prefix: Keys.rowMapPrefix(table: table, segment: segment), batch)
         batch.delete(document: Catalog.Key.reservation(segment))
         try store.write(batch, sync: true)
+        try store.flush([.rows, .fields, .keys, .catalog])
     }
 
     private func removeBlocks(_ prefix: [UInt8]) throws {

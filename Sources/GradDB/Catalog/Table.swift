@@ -30,6 +30,29 @@ public struct Table: Sendable {
             uniqueKeysWithValues: try catalog.documents(
                 Catalog.Key.tags(number), as: TagDocument.self
             ).map { ($0.suffix, $0.document.snapshot) })
+        try validate()
+    }
+
+    /// What the code relies on when it counts: whoever wrote the documents, they are only data.
+    private func validate() throws {
+        func refuse(_ what: String) -> GradDBError {
+            .corrupt("the catalog of table '\(document.name)' is inconsistent: \(what)")
+        }
+        for (index, layer) in document.layers.enumerated() {
+            guard layer.number == UInt32(index), (1...TableSchema.maxDims).contains(layer.dims)
+            else { throw refuse("layer '\(layer.name)'") }
+        }
+        for segment in allSegments {
+            guard segment.rows >= 1, segment.rowsPerGroup >= 1, segment.rows <= Int(UInt32.max),
+                segment.rowGroups
+                    == (segment.rows + segment.rowsPerGroup - 1) / segment.rowsPerGroup
+            else { throw refuse("segment \(segment.segment)") }
+        }
+        guard head.snapshot > 0 else { return }
+        let visible = allSegments.count { $0.added <= head.snapshot }
+        guard let newest = snapshots.last, newest.snapshot == head.snapshot,
+            newest.segments == visible
+        else { throw refuse("snapshot \(head.snapshot) lacks segments") }
     }
 
     public var name: String { document.name }
@@ -68,10 +91,11 @@ public struct Table: Sendable {
 
     /// The newest state that was committed at `time` or before; nil when none was.
     package func view(time: Date) throws -> TableView? {
-        let before = snapshots.last { snapshot in
+        // Up to the first later one: a clock that was set back must not show what came after it.
+        let before = snapshots.prefix { snapshot in
             Timestamp.parse(snapshot.time).map { $0 <= time } ?? false
         }
-        return try before.map { try view(snapshot: $0.snapshot) }
+        return try before.last.map { try view(snapshot: $0.snapshot) }
     }
 
     package func codec(_ layer: Layer, _ kernels: KernelSet) throws -> any Codec {

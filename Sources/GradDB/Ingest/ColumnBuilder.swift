@@ -3,6 +3,8 @@
 package struct ColumnBuilder {
     /// Rows in a full column block: large enough to compress well, small enough to decode fast.
     package static let rowsPerBlock = 16384
+    /// A block of long texts is cut earlier, so that neither writer nor reader needs much memory.
+    package static let textBytesPerBlock = 16 << 20
 
     package let type: FieldType
     private var firstRow: UInt64
@@ -14,13 +16,17 @@ package struct ColumnBuilder {
     /// By bytes: strings that merely look the same are different values.
     private var codeOfString: [[UInt8]: UInt32] = [:]
     private var isPresent: [Bool] = []
+    /// Of the dictionary.
+    private var textBytes = 0
 
     package init(type: FieldType, firstRow: UInt64) {
         self.type = type
         self.firstRow = firstRow
     }
 
-    package var isFull: Bool { isPresent.count >= Self.rowsPerBlock }
+    package var isFull: Bool {
+        isPresent.count >= Self.rowsPerBlock || textBytes >= Self.textBytesPerBlock
+    }
 
     /// Appends the next row's value, which is of the builder's type or nil.
     package mutating func append(_ value: FieldValue?) {
@@ -41,6 +47,7 @@ package struct ColumnBuilder {
             let code = UInt32(dictionary.count)
             codeOfString[bytes] = code
             dictionary.append(string)
+            textBytes += bytes.count
             codes.append(code)
         }
     }

@@ -21,6 +21,7 @@ extension DatabaseWriter {
         progress: (IngestProgress) -> Void = { _ in }
     ) throws -> IngestResult {
         let started = ContinuousClock.now
+        try requireUsable()
         try prepareStaging()
         let table = try self.table(tableName)
         let ingest = try Ingest(
@@ -31,7 +32,7 @@ extension DatabaseWriter {
         } catch {
             ingest.abandon()
             // An interruption can surface as the end of standard input, or any other way.
-            try cancellation.check()
+            if !ingest.isPublishing { try cancellation.check() }
             throw error
         }
         result.seconds = (ContinuousClock.now - started).seconds
@@ -51,7 +52,7 @@ private final class Ingest {
     private let segment: UInt64
     private var segmentWriter: SegmentWriter?
     private var reservation: ReservationDocument
-    private var isPublishing = false
+    private(set) var isPublishing = false
 
     init(
         writer: DatabaseWriter, table: Table, options: IngestOptions, cancellation: Cancellation
@@ -104,8 +105,15 @@ private final class Ingest {
     /// snapshot exists, until the database is opened again.
     func abandon() {
         segmentWriter?.discard()
-        guard !isPublishing else { return }
-        try? Recovery(store: writer.store).undo(reservation, segment: segment)
+        guard !isPublishing else {
+            writer.mustReopen = true
+            return
+        }
+        do {
+            try Recovery(store: writer.store).undo(reservation, segment: segment)
+        } catch {
+            writer.mustReopen = true
+        }
     }
 
     // MARK: reserve
@@ -130,6 +138,8 @@ private final class Ingest {
         let batch = WriteBatch(writer.store)
         try batch.put(Catalog.Key.reservation(segment), document: reservation)
         try writer.store.write(batch, sync: true)
+        // What the catalog keeps in memory holds on to the log that readers replay.
+        try writer.store.flush([.catalog])
     }
 
     /// The existing checkpoint of that name, or a new one.
@@ -199,7 +209,6 @@ private final class Ingest {
                     table: table.document.table, segment: segment,
                     rowGroup: UInt32(summary.groups)),
                 try Zstd.compress(RowMap.encode(plan.rows)))
-            try registry.spillIfLarge()
             summary.groups += 1
             summary.rows += plan.rows.count
             summary.inputBytes += plan.inputBytes(table.document)

@@ -76,13 +76,10 @@ package final class RowRegistry {
     }
 
     /// Puts the unfinished column blocks into the batch; the last call before the commit.
-    package func finish() throws {
-        for field in columns.indices { try flushColumn(field) }
-        if let column = idColumn?.take() { try put(column, field: Self.idColumn) }
-    }
+    package func finish() throws { try flushColumns() }
 
     /// Writes the batch ahead of the commit when it has grown too large.
-    package func spillIfLarge() throws {
+    private func spillIfLarge() throws {
         guard batch.byteCount > Self.spillBytes else { return }
         try willSpill()
         try store.write(batch, sync: false)
@@ -98,7 +95,14 @@ package final class RowRegistry {
         guard value.count == 8 else {
             throw GradDBError.corrupt("the key of id \(id) in table '\(table.name)' is malformed")
         }
-        return value.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+        let row = value.withUnsafeBytes {
+            UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self))
+        }
+        // Rows that nobody published and nobody cleaned up: never to be taken for known ones.
+        guard row < nextRow else {
+            throw GradDBError.corrupt("the key of id \(id) leads to row \(row), which is not there")
+        }
+        return row
     }
 
     private func append(_ id: RowID, key: [UInt8], row: UInt64, values: [FieldValue?]) throws {
@@ -108,18 +112,18 @@ package final class RowRegistry {
         batch.put(
             .rows, Keys.row(table: table.table, row), RowRecord(id: id, values: values).encode())
         unspilled[key] = row
-        for (field, value) in values.enumerated() {
-            columns[field].append(value)
-            if columns[field].isFull { try flushColumn(field) }
-        }
+        for (field, value) in values.enumerated() { columns[field].append(value) }
         idColumn?.append(id.fieldValue)
-        if idColumn?.isFull ?? false, let column = idColumn?.take() {
-            try put(column, field: Self.idColumn)
-        }
+        // All columns of a table are cut at the same rows: a filter reads them side by side.
+        if columns.contains(where: \.isFull) || idColumn?.isFull ?? false { try flushColumns() }
+        try spillIfLarge()
     }
 
-    private func flushColumn(_ field: Int) throws {
-        if let column = columns[field].take() { try put(column, field: UInt32(field)) }
+    private func flushColumns() throws {
+        for field in columns.indices {
+            if let column = columns[field].take() { try put(column, field: UInt32(field)) }
+        }
+        if let column = idColumn?.take() { try put(column, field: Self.idColumn) }
     }
 
     private func put(_ column: FieldColumn, field: UInt32) throws {

@@ -12,9 +12,7 @@ package struct ColumnReader {
         _ names: [String], _ body: ([String: FieldColumn], Range<UInt64>) throws -> Void
     ) throws {
         let stored = names.filter { $0 != "row" }
-        guard let guide = stored.first.map(number) ?? RowRegistry.idColumn as UInt32? else {
-            return
-        }
+        let guide = stored.first.map(number) ?? RowRegistry.idColumn
         // All columns of a table are cut at the same rows: the first one leads.
         let prefix = Keys.columnPrefix(table: view.table.document.table, field: guide)
         var covered: UInt64 = 0
@@ -26,11 +24,20 @@ package struct ColumnReader {
                 throw GradDBError.corrupt(
                     "rows \(covered) to \(first) of table '\(view.table.name)' have no column")
             }
+            let lead = try column(guide, firstRow: first)
+            let count = lead.count
             var columns: [String: FieldColumn] = [:]
-            for name in stored { columns[name] = try column(number(name), firstRow: first) }
-            let count =
-                try stored.first.flatMap { columns[$0]?.count }
-                ?? column(guide, firstRow: first).count
+            for name in stored {
+                let column = name == stored[0] ? lead : try column(number(name), firstRow: first)
+                guard column.count == count, column.firstRow == first,
+                    type(of: name).map({ $0 == column.type }) ?? true
+                else {
+                    throw GradDBError.corrupt(
+                        "the column '\(name)' of table '\(view.table.name)' from row \(first) does "
+                            + "not fit the schema")
+                }
+                columns[name] = column
+            }
             if names.contains("row") {
                 columns["row"] = FieldColumn(
                     firstRow: first, values: .int((0..<Int64(count)).map { Int64(first) + $0 }),
@@ -48,6 +55,10 @@ package struct ColumnReader {
 
     private func number(_ name: String) -> UInt32 {
         view.table.fields.firstIndex { $0.name == name }.map { UInt32($0) } ?? RowRegistry.idColumn
+    }
+
+    private func type(of name: String) -> FieldType? {
+        view.table.fields.first { $0.name == name }?.type ?? view.table.head.idType
     }
 
     private func column(_ field: UInt32, firstRow: UInt64) throws -> FieldColumn {

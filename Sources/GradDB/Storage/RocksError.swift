@@ -6,7 +6,7 @@ extension GradDBError {
     {
         let kind: Kind
         var remedy = ""
-        if message.hasPrefix("IO error"), message.contains("/LOCK") {
+        if message.contains("While lock file") || message.contains("lock hold by current process") {
             kind = .locked
             remedy = "; another process is writing to it: wait until it has finished"
         } else if message.hasPrefix("Corruption") || message.contains("checksum mismatch")

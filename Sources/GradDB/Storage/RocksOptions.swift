@@ -42,6 +42,8 @@ final class RocksOptions {
         rocksdb_options_set_skip_stats_update_on_db_open(database, 1)
         rocksdb_options_set_info_log_level(database, 3)  // errors only
         rocksdb_options_set_keep_log_file_num(database, 2)
+        // A reader beside a long ingest replays the log: it must stay short.
+        rocksdb_options_set_max_total_wal_size(database, 128 << 20)
         if mode == .reading {
             // A reader must leave no trace, not even a LOG file: RocksDB goes on without a log
             // when it cannot make one, and nothing can be made under /dev/null.

@@ -145,6 +145,14 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
         return Int(String(cString: text)) ?? 0
     }
 
+    /// Whether nothing of a family is in memory only: after opening, whether its log was empty.
+    package func isMemtableEmpty(_ family: ColumnFamily) -> Bool {
+        var entries: UInt64 = 0
+        let status = rocksdb_property_int_cf(
+            db, handle(family), "rocksdb.num-entries-active-mem-table", &entries)
+        return status == 0 && entries == 0
+    }
+
     /// Bytes of all live table files.
     package func liveFileBytes() -> UInt64 {
         guard let files = rocksdb_livefiles(db) else { return 0 }

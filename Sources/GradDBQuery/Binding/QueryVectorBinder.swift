@@ -80,14 +80,16 @@ struct QueryVectorBinder {
         _ identifier: QuerySource.RowIdentifier, _ statement: Statement, _ range: SourceRange,
         checkpoints: [CheckpointDocument]
     ) throws -> Vectors {
-        let name = statement.origin.source[range]
-        let candidates: [RowID] =
+        let (name, candidates): (String, [RowID]) =
             switch identifier {
-            case .int(let value): [.int(value)]
+            case .int(let value): ("ROW \(value)", [.int(value)])
             // In a table of integer ids, ROW '5' means 5: there is nothing else it could mean.
             case .string(let text):
-                [.string(text)]
-                    + (Int64(text).flatMap { "\($0)" == text ? [.int($0)] : nil } ?? [])
+                (
+                    "ROW \(Spelling.string(text))",
+                    [.string(text)]
+                        + (Int64(text).flatMap { "\($0)" == text ? [.int($0)] : nil } ?? [])
+                )
             }
         guard let row = try candidates.lazy.compactMap({ try view.row(of: $0) }).first else {
             throw statement.error(
