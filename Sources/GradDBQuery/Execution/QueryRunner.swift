@@ -13,6 +13,7 @@ package struct QueryRunner {
     }
 
     package func run() throws -> QueryResult {
+        try requireMemory()
         var plan = try Planner(query, threads: options.threads).plan()
         let filter = try measured("filter", &plan) {
             try evaluateFilter()
@@ -31,6 +32,29 @@ package struct QueryRunner {
         for name in ["score", "reduce", "sum"] { plan.record(name, [[("rows", .count(scored))]]) }
         plan.record("select", [[("rows", .count(rows.count))]])
         return QueryResult(columns: query.columns.map(\.name), rows: rows, plan: plan)
+    }
+
+    /// Running sums of one statement may take this much.
+    private static let maxSumBytes = 4 << 30
+
+    /// Refuses a statement whose running sums would not fit: 16 bytes per query and row of a row
+    /// group for each thread, and under ACROSS 8 per answer and row of the table.
+    private func requireMemory() throws {
+        let groupRows =
+            query.checkpoints
+            .flatMap { query.view.segments(of: $0.document) }
+            .map { min($0.rows, $0.rowsPerGroup) }.max() ?? 0
+        let scan = 16.0 * Double(query.queryCount) * Double(groupRows) * Double(options.threads)
+        let sums =
+            query.isWeighted
+            ? 8.0 * Double(query.answerNames.count) * Double(query.view.rowCount) : 0
+        guard scan + sums <= Double(Self.maxSumBytes) else {
+            throw GradDBError(
+                .usage,
+                "\(query.queryCount) queries over this table need "
+                    + "\(Int((scan + sums) / 1e9)) GB for their running sums, more than "
+                    + "\(Self.maxSumBytes >> 30) GiB; ask fewer queries in one statement")
+        }
     }
 
     private typealias Facts = [(key: String, value: PlanValue)]
