@@ -192,3 +192,20 @@ def test_output_that_cannot_be_written_is_an_io_error(small):
     with open("/dev/full", "wb") as full:
         result = finish(start("query", ASK, "--db", small.path, stdout=full))
     result.expect(IO)
+
+
+def test_text_that_outgrows_the_disk_leaves_no_trace(full_soon, files):
+    """Records that are written ahead of the commit run out of space like everything else."""
+    full_soon.create("texts", ["grad:1:f32"], fields=["text:string"])
+    rows = [{"id": n, "text": os.urandom(1000).hex()} for n in range(30000)]
+    source = files.grad("v.safetensors", np.ones((len(rows), 1)))
+    failed = full_soon.run(
+        "ingest", "texts", source, "--checkpoint", "c", "--metadata",
+        files.metadata("m.jsonl", rows), "--json").expect(IO)
+    assert failed.error["kind"] == "io"
+    assert full_soon.info("texts")["rows"] == 0
+    full_soon.check()
+    few = files.metadata("few.jsonl", rows[:10])
+    full_soon.ingest(
+        "texts", files.grad("w.safetensors", np.ones((10, 1))), checkpoint="c", metadata=few)
+    full_soon.check()

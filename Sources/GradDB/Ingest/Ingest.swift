@@ -277,6 +277,7 @@ private final class Ingest {
                 Catalog.Key.tag(number, tag), document: TagDocument(snapshot: head.snapshot))
         }
         batch.delete(document: Catalog.Key.reservation(segment))
+        try writer.store.requireRoom(for: batch.byteCount)
         isPublishing = true
         try writer.commit(batch)
         return head.snapshot

@@ -81,6 +81,7 @@ package final class RowRegistry {
     /// Writes the batch ahead of the commit when it has grown too large.
     private func spillIfLarge() throws {
         guard batch.byteCount > Self.spillBytes else { return }
+        try store.requireRoom(for: batch.byteCount)
         try willSpill()
         try store.write(batch, sync: false)
         batch.clear()
@@ -186,7 +187,7 @@ extension FieldValue {
     /// For messages.
     package var text: String {
         switch self {
-        case .string(let v): "'\(v)'"
+        case .string(let v): v.count > 60 ? "'\(v.prefix(60))…'" : "'\(v)'"
         case .int(let v): "\(v)"
         case .float(let v): "\(v)"
         case .bool(let v): "\(v)"

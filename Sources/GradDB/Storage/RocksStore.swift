@@ -9,6 +9,10 @@
 
 import CRocksDB
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A RocksDB handle and its column families. Thread-safe as RocksDB is.
 package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be shared by threads
     package enum Mode: Sendable { case reading, writing, creating }
@@ -207,7 +211,12 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
 
     /// Moves what the write-ahead log protects into table files, so that a later open has no log
     /// to replay and every acknowledged byte lies in a checksummed, listed file.
+    ///
+    /// Does nothing where the disk has no room for it: the log keeps the data safe, while a flush
+    /// that runs out of space puts RocksDB 7.8.3 into a recovery that Debian's build, which has
+    /// its assertions on, may not survive.
     package func flush(_ families: [ColumnFamily]) throws {
+        guard hasRoom(andFlushing: families) else { return }
         let options: OpaquePointer = rocksdb_flushoptions_create()
         defer { rocksdb_flushoptions_destroy(options) }
         rocksdb_flushoptions_set_wait(options, 1)
@@ -216,6 +225,33 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
                 rocksdb_flush_cf(db, options, handle(family), error)
             }
         }
+    }
+
+    /// Makes sure that `bytes` can be written to the log, and what is in memory flushed, with
+    /// something to spare for cleaning up. To run out of space inside RocksDB is worse than to be
+    /// refused here: see `flush`.
+    ///
+    /// - Throws: `.io`.
+    package func requireRoom(for bytes: Int) throws {
+        guard hasRoom(for: UInt64(bytes), andFlushing: ColumnFamily.allCases) else {
+            throw GradDBError(
+                .io,
+                "cannot write to \(path): no space left on the device; free some space and run "
+                    + "the command again")
+        }
+    }
+
+    private func hasRoom(for bytes: UInt64 = 0, andFlushing families: [ColumnFamily]) -> Bool {
+        let margin: UInt64 = 4 << 20
+        let needed = families.reduce(margin + bytes) { sum, family in
+            var bytes: UInt64 = 0
+            _ = rocksdb_property_int_cf(
+                db, handle(family), "rocksdb.cur-size-all-mem-tables", &bytes)
+            return sum + bytes
+        }
+        var space = statvfs()
+        guard statvfs(path, &space) == 0 else { return true }
+        return UInt64(space.f_bavail) * UInt64(space.f_frsize) > needed
     }
 
     package func compact(_ family: ColumnFamily) {
