@@ -93,10 +93,6 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
         return value.withBytes { [UInt8]($0) }
     }
 
-    package func contains(_ family: ColumnFamily, _ key: [UInt8]) throws -> Bool {
-        try pinned(family, key) != nil
-    }
-
     /// The value of a key without copying it where RocksDB can (reading mode); nil when absent.
     package func pinned(_ family: ColumnFamily, _ key: [UInt8]) throws -> PinnedValue? {
         let slice = try Self.check("read", path) { error in
