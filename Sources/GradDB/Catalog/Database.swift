@@ -42,12 +42,11 @@ public final class Database: Sendable {
                 .failed, "\(path) is not empty and not a database; choose a new directory")
         }
         // Made aside and renamed, so that a database is there whole or not at all. Where that
-        // cannot be (the path is a mount point), it is made in place.
+        // cannot be (a mount point, a parent that others own), it is made in place.
         let aside = "\(path).making-\(ProcessInfo.processInfo.processIdentifier)"
         try? files.removeItem(atPath: aside)
         defer { try? files.removeItem(atPath: aside) }
-        try make(at: aside)
-        guard rename(aside, path) == 0 else {
+        guard (try? make(at: aside)) != nil, rename(aside, path) == 0 else {
             try make(at: path)
             return
         }
@@ -195,6 +194,8 @@ public final class Database: Sendable {
     }
 
     static func systemReason(_ error: any Error) -> String {
-        (error as? CocoaError)?.underlying.map { "\($0)" } ?? "\(error)"
+        let cause = (error as? CocoaError)?.underlying ?? error
+        return (cause as? POSIXError).map { String(cString: strerror($0.code.rawValue)) }
+            ?? "\(cause)"
     }
 }
