@@ -155,13 +155,10 @@ public final class DatabaseWriter {
         try requireUsable()
         try store.write(batch, sync: true)
         // From here on the change is durable and visible: what follows is housekeeping, and its
-        // failure (no space, say) must not call a commit failed that has happened. The order
-        // matters: a reader that opens in between and finds the catalog in a table file finds
-        // everything that the catalog speaks of in table files too.
-        let families: [ColumnFamily] = [.rows, .fields, .keys, .catalog]
+        // failure (no space, say) must not call a commit failed that has happened.
         do {
-            try store.flush(families)
-            for family in families where store.levelZeroFileCount(family) >= 24 {
+            try store.flushAll()
+            for family in ColumnFamily.records where store.levelZeroFileCount(family) >= 24 {
                 store.compact(family)
             }
         } catch {

@@ -40,7 +40,7 @@ package struct Recovery {
         deleteRange(.fields, prefix: Keys.rowMapPrefix(table: table, segment: segment), batch)
         batch.delete(document: Catalog.Key.reservation(segment))
         try store.write(batch, sync: true)
-        try store.flush([.rows, .fields, .keys, .catalog])
+        try store.flushAll()
     }
 
     private func removeBlocks(_ prefix: [UInt8]) throws {
@@ -73,8 +73,7 @@ package struct Recovery {
                 prefix: Keys.columnPrefix(table: table, field: field), batch)
         }
         try store.forEach(.keys, prefix: Keys.tablePrefix(table)) { key, value in
-            let row = value.count == 8 ? value.loadUnaligned(as: UInt64.self) : 0
-            if UInt64(littleEndian: row) >= head.nextRow { batch.delete(.keys, [UInt8](key)) }
+            if Keys.rowNumber(value) ?? 0 >= head.nextRow { batch.delete(.keys, [UInt8](key)) }
             if batch.byteCount > 16 << 20 {
                 try store.write(batch, sync: true)
                 batch.clear()

@@ -151,11 +151,10 @@ package struct TableView: Sendable {
 
     /// The row number of an id; nil when this snapshot does not have it.
     package func row(of id: RowID) throws -> UInt64? {
-        guard
-            let value = try store.get(.keys, Keys.id(table: table.document.table, id)),
-            value.count == 8
-        else { return nil }
-        let row = value.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+        let key = Keys.id(table: table.document.table, id)
+        guard let row = try store.get(.keys, key)?.withUnsafeBytes(Keys.rowNumber) else {
+            return nil
+        }
         // Rows beyond the count belong to later snapshots, or to a writer that has not committed.
         return row < rowCount ? row : nil
     }

@@ -6,6 +6,9 @@ package enum ColumnFamily: String, CaseIterable, Sendable {
     /// RocksDB insists on this one; GradDB stores nothing in it.
     case unused = "default"
     case catalog, keys, rows, fields, blocks
+
+    /// All that goes through the write-ahead log, in the order in which it is flushed.
+    package static let records: [ColumnFamily] = [.rows, .fields, .keys, .catalog]
 }
 
 /// Where a vector block lives.
@@ -82,6 +85,12 @@ package enum Keys {
             key.append(contentsOf: text.utf8)
         }
         return key
+    }
+
+    /// The row number that a value of `keys` holds; nil for anything malformed.
+    package static func rowNumber(_ value: UnsafeRawBufferPointer) -> UInt64? {
+        guard value.count == 8 else { return nil }
+        return UInt64(littleEndian: value.loadUnaligned(as: UInt64.self))
     }
 
     // `rows`: row number -> row record

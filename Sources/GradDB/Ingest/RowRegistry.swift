@@ -93,11 +93,8 @@ package final class RowRegistry {
     private func existingRow(_ id: RowID, _ key: [UInt8]) throws -> UInt64? {
         if let row = unspilled[key] { return row }
         guard let value = try store.get(.keys, key) else { return nil }
-        guard value.count == 8 else {
+        guard let row = value.withUnsafeBytes(Keys.rowNumber) else {
             throw GradDBError.corrupt("the key of id \(id) in table '\(table.name)' is malformed")
-        }
-        let row = value.withUnsafeBytes {
-            UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self))
         }
         // Rows that nobody published and nobody cleaned up: never to be taken for known ones.
         guard row < nextRow else {

@@ -57,10 +57,10 @@ public struct Check {
         _ table: Table, _ report: inout Report, _ progress: (UInt64) -> Void
     ) throws {
         let view = try table.newest
+        let kernels = try KernelSet.chosen()
+        let codecs = try table.layers.map { try table.codec($0, kernels) }
         for segment in view.segments {
             report.segments += 1
-            let kernels = try KernelSet.chosen()
-            let codecs = try table.layers.map { try table.codec($0, kernels) }
             var units: [(group: Int, layer: Int, slab: Int)] = []
             for group in 0..<segment.rowGroups {
                 for layer in table.layers.indices {

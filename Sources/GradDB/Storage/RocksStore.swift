@@ -223,6 +223,10 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
         }
     }
 
+    /// Flushes everything, `catalog` last: a reader that opens in between and finds the catalog in a
+    /// table file finds everything that the catalog speaks of in table files too.
+    package func flushAll() throws { try flush(ColumnFamily.records) }
+
     /// Makes sure that `bytes` can be written to the log, and what is in memory flushed, with
     /// something to spare for cleaning up. To run out of space inside RocksDB is worse than to be
     /// refused here: see `flush`.

@@ -117,7 +117,7 @@ package struct SourceExcerpt: Sendable {
     }
 
     /// Terminal columns of one scalar, after Unicode's East Asian Width (UAX #11), by block.
-    private static func columns(_ scalar: Unicode.Scalar) -> Int {
+    package static func columns(_ scalar: Unicode.Scalar) -> Int {
         if scalar.isASCII { return 1 }
         switch scalar.properties.generalCategory {
         case .nonspacingMark, .enclosingMark: return 0

@@ -1,6 +1,8 @@
 // A plan as people and programs see it: a tree of operators with estimates and, once it has run,
 // with what happened.
 
+import GradDB
+
 /// A number or text in a plan.
 public enum PlanValue: Equatable, Sendable {
     case text(String)
@@ -57,21 +59,9 @@ extension PlanValue {
     var text: String {
         switch self {
         case .text(let text): text
-        case .count(let count): Self.grouped(count)
+        case .count(let count): count.grouped
         case .number(let number): Self.rounded(number)
         }
-    }
-
-    /// Thousands apart, for reading.
-    private static func grouped(_ count: Int) -> String {
-        var digits = String(count.magnitude)
-        var groups: [Substring] = []
-        while digits.count > 3 {
-            groups.insert(digits.suffix(3), at: 0)
-            digits = String(digits.dropLast(3))
-        }
-        groups.insert(digits[...], at: 0)
-        return (count < 0 ? "-" : "") + groups.joined(separator: ",")
     }
 
     /// Four significant digits.

@@ -109,9 +109,9 @@ struct IngestCommand: ParsableCommand {
                 ]).text)
         } else if !globals.quiet {
             var text =
-                "snapshot \(result.snapshot): \(Units.count(result.rows)) rows at checkpoint "
+                "snapshot \(result.snapshot): \(result.rows.grouped) rows at checkpoint "
                 + "\(checkpoint)"
-            if result.skipped > 0 { text += ", \(Units.count(result.skipped)) left out" }
+            if result.skipped > 0 { text += ", \(result.skipped.grouped) left out" }
             let rate = UInt64(Double(result.inputBytes) / max(result.seconds, 1e-9))
             text +=
                 ", \(Units.bytes(result.inputBytes)) read, \(Units.bytes(result.bytes)) stored, in "

@@ -56,7 +56,7 @@ struct InfoCommand: ParsableCommand {
         ])
         for table in tables {
             text.append([
-                table.name, Units.count(Int(table.rowCount)), "\(table.newestSnapshot)",
+                table.name, Int(table.rowCount).grouped, "\(table.newestSnapshot)",
                 table.layers.map(\.summary).joined(separator: " "),
                 try table.checkpoints.map(\.name).joined(separator: " "),
             ])
@@ -92,7 +92,7 @@ struct InfoCommand: ParsableCommand {
             return
         }
         try Console.print(
-            "\(table.name): \(Units.count(Int(table.rowCount))) rows (unit \(table.unit.rawValue)), "
+            "\(table.name): \(Int(table.rowCount).grouped) rows (unit \(table.unit.rawValue)), "
                 + "snapshot \(table.newestSnapshot), \(try table.segmentCount) segments, "
                 + Units.bytes(try table.bytes))
         try Console.print("layers: " + table.layers.map(\.summary).joined(separator: ", "))
@@ -108,7 +108,7 @@ struct InfoCommand: ParsableCommand {
         for checkpoint in checkpoints {
             text.append([
                 checkpoint.name, checkpoint.step.map { "\($0)" } ?? "",
-                checkpoint.weight.map { "\($0)" } ?? "", Units.count(checkpoint.rows),
+                checkpoint.weight.map { "\($0)" } ?? "", checkpoint.rows.grouped,
             ])
         }
         try text.printed()
@@ -143,7 +143,7 @@ struct SnapshotsCommand: ParsableCommand {
         for snapshot in snapshots {
             text.append([
                 "\(snapshot.number)", snapshot.time, snapshot.checkpoint ?? "",
-                Units.count(Int(snapshot.rows)), Units.bytes(snapshot.bytes),
+                Int(snapshot.rows).grouped, Units.bytes(snapshot.bytes),
                 snapshot.tags.joined(separator: " "), snapshot.message,
             ])
         }
@@ -253,7 +253,7 @@ struct CheckCommand: ParsableCommand {
     private func summary(_ report: Check.Report, seconds: Double) -> String {
         guard globals.json else {
             return "\(report.isOK ? "ok" : "damaged"): \(report.tables) tables, "
-                + "\(report.segments) segments, \(Units.count(report.blocks)) blocks, "
+                + "\(report.segments) segments, \(report.blocks.grouped) blocks, "
                 + "\(Units.bytes(report.bytes)) in \(Units.seconds(seconds))"
         }
         return JSONObject([

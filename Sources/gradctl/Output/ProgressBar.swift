@@ -25,7 +25,7 @@ final class ProgressBar {
         lastDrawn = now
         let seconds = max((now - started).seconds, 1e-9)
         let rate = "\(Units.bytes(UInt64(Double(bytes) / seconds)))/s"
-        var text = "\(Units.count(rows)) rows  \(Units.bytes(bytes))"
+        var text = "\(rows.grouped) rows  \(Units.bytes(bytes))"
         if let total, total > 0 {
             let share = min(1, Double(bytes) / Double(total))
             let left = Int((seconds / max(share, 1e-9) - seconds).rounded())
@@ -60,16 +60,6 @@ enum Units {
             unit += 1
         }
         return unit == 0 ? "\(count) B" : "\((value * 10).rounded() / 10) \(units[unit])"
-    }
-
-    static func count(_ value: Int) -> String {
-        var digits = String(value.magnitude)
-        var groups: [String] = []
-        while digits.count > 3 {
-            groups.insert(String(digits.suffix(3)), at: 0)
-            digits = String(digits.dropLast(3))
-        }
-        return (value < 0 ? "-" : "") + ([digits] + groups).joined(separator: ",")
     }
 
     static func seconds(_ value: Double) -> String {

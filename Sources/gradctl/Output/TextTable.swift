@@ -1,5 +1,7 @@
 // Aligned columns for people. On a terminal no line is wider than it: the widest columns give way.
 
+import GradDBQuery
+
 struct TextTable {
     enum Alignment { case left, right }
 
@@ -79,25 +81,7 @@ struct TextTable {
     static func width(_ text: String) -> Int {
         if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text.utf8.count }
         return text.reduce(0) { sum, character in
-            sum + (character.unicodeScalars.map(width(of:)).max() ?? 0)
+            sum + (character.unicodeScalars.map(SourceExcerpt.columns).max() ?? 0)
         }
-    }
-
-    /// The ranges of Unicode's East Asian Width W and F that text is likely to hold.
-    private static let wideRanges: [ClosedRange<UInt32>] = [
-        0x1100...0x115F, 0x2E80...0x303E, 0x3041...0x33FF, 0x3400...0x4DBF, 0x4E00...0x9FFF,
-        0xA000...0xA4CF, 0xAC00...0xD7A3, 0xF900...0xFAFF, 0xFE30...0xFE6F, 0xFF00...0xFF60,
-        0xFFE0...0xFFE6, 0x20000...0x3FFFD,
-    ]
-
-    private static func width(of scalar: Unicode.Scalar) -> Int {
-        switch scalar.properties.generalCategory {
-        case .nonspacingMark, .enclosingMark, .format, .control: return 0
-        default: break
-        }
-        let isWide =
-            scalar.properties.isEmojiPresentation
-            || wideRanges.contains { $0.contains(scalar.value) }
-        return isWide ? 2 : 1
     }
 }

@@ -278,7 +278,7 @@ import Testing
                 .utf8)
         let likely = Array("{}[]\",:0123456789-.eEtfn\\u \t\u{0}é".utf8)
         let seed = ReaderFixtures.seed("metadata")
-        var numbers = ReaderFixtures.SeededNumbers(seed: seed)
+        var numbers = SeededRandom(seed: seed)
         var lines: [UInt8] = []
         for _ in 0..<5_000 {
             var line = whole

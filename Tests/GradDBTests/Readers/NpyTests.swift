@@ -206,7 +206,7 @@ import Testing
         let whole = ReaderFixtures.npy(descr: "<f4", shape: "(2, 3)", bytes: 24)
         let likely = Array("{}()',:0123456789<>=|fFTL. \n".utf8)
         let seed = ReaderFixtures.seed("npy")
-        var numbers = ReaderFixtures.SeededNumbers(seed: seed)
+        var numbers = SeededRandom(seed: seed)
         for round in 0..<5_000 {
             var bytes = whole
             for _ in 0...Int.random(in: 0..<3, using: &numbers) {

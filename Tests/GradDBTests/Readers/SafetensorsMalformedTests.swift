@@ -247,7 +247,7 @@ import Testing
         let whole = ReaderFixtures.safetensors(header: header, data: ReaderFixtures.pattern(16))
         let likely = Array("{}[]\",:0123456789-.eFabB\\u \u{0}".utf8)
         let seed = ReaderFixtures.seed("safetensors")
-        var numbers = ReaderFixtures.SeededNumbers(seed: seed)
+        var numbers = SeededRandom(seed: seed)
         var opened = 0
         for round in 0..<5_000 {
             var bytes = whole
