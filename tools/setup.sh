@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the system packages that GradDB builds with, where they are missing (Debian and
-# relatives). Arguments: further packages to have. Sourced or run; says nothing when all is there.
+# relatives). Arguments: further packages to have; those behind --if-possible are left out where
+# they cannot be installed. Sourced or run; says nothing when all is there.
 set -euo pipefail
 
 command -v swift >/dev/null || {
@@ -8,17 +9,38 @@ command -v swift >/dev/null || {
     exit 1
 }
 
-packages=(librocksdb-dev libopenblas-dev libzstd-dev libxxhash-dev pkg-config "$@")
-missing=()
-for package in "${packages[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" ||
-        missing+=("$package")
+packages=(librocksdb-dev libopenblas-dev libzstd-dev libxxhash-dev pkg-config)
+optional=()
+is_optional=
+for argument in "$@"; do
+    if [ "$argument" = --if-possible ]; then is_optional=1
+    elif [ "$is_optional" ]; then optional+=("$argument")
+    else packages+=("$argument"); fi
 done
-if [ "${#missing[@]}" -gt 0 ]; then
-    echo "setup: installing ${missing[*]}" >&2
-    as_root=()
+
+# Sets `missing` to those of its arguments that are not installed.
+find_missing() {
+    missing=()
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" ||
+            missing+=("$package")
+    done
+}
+
+# Installs what is `missing`.
+install_missing() {
+    local as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-    "${as_root[@]}" apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq \
-        --no-install-recommends "${missing[@]}" >/dev/null
+    echo "setup: installing ${missing[*]}" >&2
+    "${as_root[@]}" apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq \
+            --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+find_missing "${packages[@]}"
+if [ "${#missing[@]}" -gt 0 ]; then install_missing; fi
+find_missing "${optional[@]}"
+if [ "${#missing[@]}" -gt 0 ]; then
+    install_missing || echo "setup: going on without ${missing[*]}" >&2
 fi

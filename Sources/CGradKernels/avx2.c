@@ -54,7 +54,7 @@ GK_INLINE __m256i products_16(const char *row, const char *query) {
                              _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)query)));
 }
 
-GK_INLINE void gk_score(__m256i *sums, const char *row, const char *query) {
+GK_INLINE void gk_score_int8(__m256i *sums, const char *row, const char *query) {
     const __m256i low =
         _mm256_add_epi32(products_16(row, query), products_16(row + 16, query + 16));
     const __m256i high =
@@ -62,8 +62,52 @@ GK_INLINE void gk_score(__m256i *sums, const char *row, const char *query) {
     *sums = _mm256_add_epi32(*sums, _mm256_add_epi32(low, high));
 }
 
+// 32 bytes of codes, which vpmaddubsw takes without saturating: two products of a code and an
+// element are at most 2 x 15 x 128, and eight such sums fit 16 bits.
+GK_INLINE __m256i products_of_codes(const char *row, const char *even, const char *odd) {
+    const __m256i codes = _mm256_loadu_si256((const void *)row), half = _mm256_set1_epi8(15);
+    const __m256i low = _mm256_and_si256(codes, half);
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), half);
+    return _mm256_add_epi16(_mm256_maddubs_epi16(low, _mm256_loadu_si256((const void *)even)),
+                            _mm256_maddubs_epi16(high, _mm256_loadu_si256((const void *)odd)));
+}
+
+typedef __m256i gk_code_sum;
+
+GK_INLINE gk_code_sum gk_score_int4(gk_code_sum sum, const char *row, const char *even,
+                                    const char *odd) {
+    const __m256i pairs = _mm256_add_epi16(products_of_codes(row, even, odd),
+                                           products_of_codes(row + 32, even + 32, odd + 32));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+GK_INLINE __m256i gk_look_up(__m128i table, __m256i indices) {
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), indices);
+}
+
+GK_INLINE __m256i gk_sum_bytes(__m256i bytes) {
+    return _mm256_sad_epu8(bytes, _mm256_setzero_si256());
+}
+
+GK_INLINE gk_vector gk_add_halves(gk_form form, gk_vector sum, const char *row,
+                                  const gk_f32 *query) {
+    const __m128i halves = _mm_loadu_si128((const void *)row);
+    const __m256i bits = _mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16);
+    const gk_vector elements =
+        form == GK_F16_ESTIMATE ? _mm256_cvtph_ps(halves) : _mm256_castsi256_ps(bits);
+    return _mm256_fmadd_ps(elements, gk_load(query), sum);
+}
+
+GK_INLINE float gk_reduce(gk_vector v) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+#include "dot_bit_nibbles.h"
 #include "dot_float_vector.h"
-#include "dot_int8_vector.h"
+#include "dot_integer_vector.h"
+#include "estimate_vector.h"
 #include "hash_and_dot_vector.h"
 
 // ---- the rest ----
@@ -91,6 +135,7 @@ static void f32_to_f16_avx2(const float *source, uint16_t *target, size_t count)
 
 const gk_kernels gk_avx2_kernels = {
     .name = "avx2",
+    .batch = &gk_batch_avx2,
     .hash = hash_avx2,
     .f16_to_f32 = f16_to_f32_avx2,
     .bf16_to_f32 = gk_elementwise_bf16_to_f32,
@@ -98,12 +143,25 @@ const gk_kernels gk_avx2_kernels = {
     .rotate = gk_rotate,
     .max_magnitude = gk_elementwise_max_magnitude,
     .quantize_int8 = gk_elementwise_quantize_int8,
+    .quantize_int4 = gk_elementwise_quantize_int4,
+    .quantize_bit = gk_elementwise_quantize_bit,
     .f32_to_f16 = f32_to_f16_avx2,
+    .f32_to_bf16 = gk_elementwise_f32_to_bf16,
     .sum_of_squares = gk_elementwise_sum_of_squares,
     .dot_int8 = gk_dot_int8,
+    .dot_int4 = gk_dot_int4,
+    .dot_bit = gk_dot_bit,
+    .dot_bf16 = gk_dot_bf16,
     .dot_f16 = gk_dot_f16,
     .dot_f32 = gk_dot_f32,
+    .estimate_f16 = gk_estimate_f16,
+    .estimate_bf16 = gk_estimate_bf16,
     .hash_and_dot_int8 = gk_hash_and_dot_int8,
+    .hash_and_dot_int4 = gk_hash_and_dot_int4,
+    .hash_and_dot_bit = gk_hash_and_dot_bit,
+    .hash_and_estimate_f16 = gk_hash_and_estimate_f16,
+    .hash_and_estimate_bf16 = gk_hash_and_estimate_bf16,
+    .hash_and_dot_bf16 = gk_hash_and_dot_bf16,
     .hash_and_dot_f16 = gk_hash_and_dot_f16,
     .hash_and_dot_f32 = gk_hash_and_dot_f32,
     .read_bytes = gk_elementwise_read_bytes,

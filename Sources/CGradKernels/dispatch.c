@@ -31,7 +31,10 @@ static int x86_supports(gk_variant variant) {
     if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return 0;
     if (!has_all(ebx, bit_AVX2)) return 0;
     if (variant == GK_AVX2) return 1;
-    return has_all(ebx, avx512_wanted) && has_all(ecx, bit_AVX512VNNI) &&
+    // Processors with VPOPCNTDQ have VBMI, which batch_avx512.c uses; hypervisors may hide it.
+    const uint32_t counting_bits = bit_AVX512VPOPCNTDQ | bit_AVX512VBMI;
+    const uint32_t leaf7_wanted = bit_AVX512VNNI | (variant == GK_AVX512 ? 0 : counting_bits);
+    return has_all(ebx, avx512_wanted) && has_all(ecx, leaf7_wanted) &&
            has_all(states, zmm_states);
 }
 #endif
@@ -40,22 +43,28 @@ int gk_variant_supported(gk_variant variant) {
     switch (variant) {
     case GK_SCALAR:
         return 1;
+#if defined(__aarch64__)
+    case GK_NEON:
+        return gk_neon_supported();
+#elif defined(__x86_64__)
     case GK_AVX2:
     case GK_AVX512:
-#if defined(__x86_64__)
+    case GK_AVX512_VPOPCNTDQ:
         return x86_supports(variant);
-#else
-        return 0;
 #endif
+    default:
+        return 0;
     }
-    return 0;
 }
 
 const gk_kernels *gk_kernels_for(gk_variant variant) {
     if (!gk_variant_supported(variant)) return NULL;
-#if defined(__x86_64__)
+#if defined(__aarch64__)
+    if (variant == GK_NEON) return &gk_neon_kernels;
+#elif defined(__x86_64__)
     if (variant == GK_AVX2) return &gk_avx2_kernels;
     if (variant == GK_AVX512) return &gk_avx512_kernels;
+    if (variant == GK_AVX512_VPOPCNTDQ) return &gk_avx512_vpopcntdq_kernels;
 #endif
     return &gk_scalar_kernels;
 }

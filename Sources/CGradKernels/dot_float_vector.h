@@ -1,5 +1,5 @@
 // Float dot products in vectors of doubles; sixteen lanes are GK_PARTS vectors. Row after row, for
-// the reason that dot_int8_vector.h gives.
+// the reason that dot_integer_vector.h gives.
 //
 // The product of two f32 has 48 significant bits and an exponent between -298 and 256: a double
 // holds it exactly. So a fused multiply-add rounds once, and so does a multiplication followed by
@@ -17,19 +17,24 @@
 #define GK_DOUBLES 4                      // in a vector
 #define GK_PARTS (GK_LANES / GK_DOUBLES)  // vectors in sixteen lanes
 
-// Elements of a row, by their size: 2 for halves, 4 for floats. It is known when compiling.
-GK_INLINE __m256d gk_doubles_of(const void *elements, size_t size) {
-    if (size == 2) return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(elements)));
-    return _mm256_cvtps_pd(_mm_loadu_ps(elements));
+GK_INLINE size_t gk_float_bytes(gk_form form) { return form == GK_F32 ? 4 : 2; }
+
+// Four elements of a row.
+GK_INLINE __m256d gk_doubles_of(gk_form form, const void *elements) {
+    if (form == GK_F16) return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(elements)));
+    if (form == GK_F32) return _mm256_cvtps_pd(_mm_loadu_ps(elements));
+    const __m128i bits = _mm_slli_epi32(_mm_cvtepu16_epi32(_mm_loadl_epi64(elements)), 16);
+    return _mm256_cvtps_pd(_mm_castsi128_ps(bits));
 }
 
 // lanes += row * query, over sixteen elements.
-GK_INLINE void gk_dot_sixteen(__m256d lanes[GK_PARTS], const char *row, size_t size,
+GK_INLINE void gk_dot_sixteen(gk_form form, __m256d lanes[GK_PARTS], const char *row,
                               const gk_f32 *query) {
 #pragma clang loop unroll(full)
     for (size_t p = 0; p < GK_PARTS; p++) {
-        const __m256d elements = gk_doubles_of(row + p * GK_DOUBLES * size, size);
-        const __m256d q = gk_doubles_of(query + p * GK_DOUBLES, sizeof *query);
+        const size_t first = p * GK_DOUBLES;
+        const __m256d elements = gk_doubles_of(form, row + first * gk_float_bytes(form));
+        const __m256d q = gk_doubles_of(GK_F32, query + first);
         lanes[p] = _mm256_fmadd_pd(elements, q, lanes[p]);
     }
 }
@@ -40,36 +45,42 @@ GK_INLINE double gk_fold_vectors(const __m256d lanes[GK_PARTS]) {
     return gk_fold(sixteen);
 }
 
-GK_INLINE double gk_dot_float_row(const char *row, size_t size, size_t dims,
+GK_INLINE double gk_dot_float_row(gk_form form, const char *row, size_t dims,
                                   const gk_f32 *query) {
+    const size_t size = gk_float_bytes(form);
     __m256d lanes[GK_PARTS] = {0};
     size_t i = 0;
     for (; i + GK_LANES <= dims; i += GK_LANES)
-        gk_dot_sixteen(lanes, row + i * size, size, query + i);
+        gk_dot_sixteen(form, lanes, row + i * size, query + i);
     if (i < dims) {  // copied, because nothing may be read beyond a row
         char tail[GK_LANES * sizeof(float)] = {0};
         float query_tail[GK_LANES] = {0};
         memcpy(tail, row + i * size, (dims - i) * size);
         memcpy(query_tail, query + i, (dims - i) * sizeof *query);
-        gk_dot_sixteen(lanes, tail, size, query_tail);
+        gk_dot_sixteen(form, lanes, tail, query_tail);
     }
     return gk_fold_vectors(lanes);
 }
 
-GK_INLINE void gk_dot_float(const void *rows, size_t size, size_t row_count, size_t stride,
+GK_INLINE void gk_dot_float(gk_form form, const void *rows, size_t row_count, size_t stride,
                             size_t dims, const float *query, double *out) {
     for (size_t r = 0; r < row_count; r++) {
         const char *row = (const char *)rows + r * stride;
-        out[r] = gk_canonical_f64(out[r] + gk_dot_float_row(row, size, dims, query));
+        out[r] = gk_canonical_f64(out[r] + gk_dot_float_row(form, row, dims, query));
     }
 }
 
 static void gk_dot_f16(const uint16_t *rows, size_t row_count, size_t stride, size_t dims,
                        const float *query, double *out) {
-    gk_dot_float(rows, 2, row_count, stride, dims, query, out);
+    gk_dot_float(GK_F16, rows, row_count, stride, dims, query, out);
+}
+
+static void gk_dot_bf16(const uint16_t *rows, size_t row_count, size_t stride, size_t dims,
+                        const float *query, double *out) {
+    gk_dot_float(GK_BF16, rows, row_count, stride, dims, query, out);
 }
 
 static void gk_dot_f32(const float *rows, size_t row_count, size_t stride, size_t dims,
                        const float *query, double *out) {
-    gk_dot_float(rows, 4, row_count, stride, dims, query, out);
+    gk_dot_float(GK_F32, rows, row_count, stride, dims, query, out);
 }

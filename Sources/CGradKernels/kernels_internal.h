@@ -1,6 +1,6 @@
-// What the variants share: their tables, memory without alignment, and the two rules on which
-// "the same bits everywhere" rests where arithmetic alone does not settle it, the order in which
-// lanes are folded and the bits of a NaN.
+// What the variants share: their tables, the forms in which rows are scored, memory without
+// alignment, and the two rules on which "the same bits everywhere" rests where arithmetic alone
+// does not settle it, the order in which lanes are folded and the bits of a NaN.
 #ifndef GRADDB_KERNELS_INTERNAL_H
 #define GRADDB_KERNELS_INTERNAL_H
 
@@ -9,9 +9,15 @@
 #include <string.h>
 
 extern const gk_kernels gk_scalar_kernels;
+extern const gk_batch_kernels gk_batch_scalar;
 #if defined(__x86_64__)
-extern const gk_kernels gk_avx2_kernels;
-extern const gk_kernels gk_avx512_kernels;
+extern const gk_kernels gk_avx2_kernels, gk_avx512_kernels, gk_avx512_vpopcntdq_kernels;
+extern const gk_batch_kernels gk_batch_avx2, gk_batch_avx512, gk_batch_avx512_vpopcntdq;
+#endif
+#if defined(__aarch64__)
+extern const gk_kernels gk_neon_kernels;
+extern const gk_batch_kernels gk_batch_neon;
+int gk_neon_supported(void);
 #endif
 
 #define GK_INLINE static inline __attribute__((always_inline))
@@ -23,6 +29,28 @@ typedef uint16_t gk_u16 __attribute__((aligned(1), may_alias));
 typedef uint32_t gk_u32 __attribute__((aligned(1), may_alias));
 typedef uint64_t gk_u64 __attribute__((aligned(1), may_alias));
 
+// How rows are stored and summed. Where a function takes one, it is known when compiling.
+typedef enum gk_form {
+    GK_INT8,
+    GK_INT4,
+    GK_BIT,
+    GK_F32,
+    GK_F16,
+    GK_BF16,
+    GK_F16_ESTIMATE,
+    GK_BF16_ESTIMATE,
+} gk_form;
+
+// Bytes of a row that are scored at a time: a stripe of the hash.
+#define GK_BLOCK 64
+
+// A query as the vector variants see it: parts that are read beside a row, and what is added to a
+// row's sum once. Floats are one part; what integers have, dot_integer_vector.h says.
+typedef struct gk_query {
+    const char *parts[GK_BIT_PLANES];
+    size_t part_count;
+    int64_t bias;
+} gk_query;
 
 // Float dot products are summed in this many lanes, whatever the width of a vector.
 #define GK_LANES 16

@@ -6,6 +6,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#if defined(__x86_64__)
+#define GK_WITHOUT_FLOOR 1  // rounding to integers came later, and floorf is slow
+#endif
 #include "elementwise.h"
 #include "rotate_plain.h"
 
@@ -30,28 +33,71 @@ static void dot_int8_scalar(const int8_t *rows, size_t row_count, size_t stride,
     }
 }
 
-// The two float dot products differ only in how they read an element of a row.
-#define GK_DOT_FLOAT_SCALAR(name, element, memory_type, read)                                      \
-    static void name(const element *rows, size_t row_count, size_t stride, size_t dims,            \
-                     const float *query, double *out) {                                            \
-        const gk_f32 *q = query;                                                                   \
-        for (size_t r = 0; r < row_count; r++) {                                                   \
-            const memory_type *row = (const memory_type *)((const char *)rows + r * stride);       \
-            double lanes[GK_LANES] = {0};                                                          \
-            size_t i = 0;                                                                          \
-            for (; i + GK_LANES <= dims; i += GK_LANES)                                            \
-                for (size_t j = 0; j < GK_LANES; j++)                                              \
-                    lanes[j] += (double)read(row[i + j]) * (double)q[i + j];                       \
-            for (size_t j = 0; i + j < dims; j++)                                                  \
-                lanes[j] += (double)read(row[i + j]) * (double)q[i + j];                           \
-            out[r] = gk_canonical_f64(out[r] + gk_fold(lanes));                                    \
-        }                                                                                          \
-    }
+static size_t int4_row_bytes(size_t dims) { return dims / 2 + dims % 2; }
 
-#define GK_READ_F16(half) gk_f32_of_bits(gk_f32_bits_of_f16(half))
-#define GK_READ_F32(value) (value)
-GK_DOT_FLOAT_SCALAR(dot_f16_scalar, uint16_t, gk_u16, GK_READ_F16)
-GK_DOT_FLOAT_SCALAR(dot_f32_scalar, float, gk_f32, GK_READ_F32)
+static void dot_int4_scalar(const uint8_t *rows, size_t row_count, size_t stride, size_t dims,
+                            const int8_t *even, const int8_t *odd, int64_t *out) {
+    for (size_t r = 0; r < row_count; r++) {
+        const uint8_t *row = rows + r * stride;
+        int64_t sum = 0;
+        for (size_t j = 0; j < int4_row_bytes(dims); j++)
+            sum += (row[j] & 15) * even[j] + (row[j] >> 4) * odd[j];
+        out[r] += sum;
+    }
+}
+
+static size_t bit_row_bytes(size_t dims) { return dims / 8 + (dims % 8 != 0); }
+
+static void dot_bit_scalar(const uint8_t *rows, size_t row_count, size_t stride, size_t dims,
+                           const uint8_t *planes, int64_t *out) {
+    const int weights[GK_BIT_PLANES] = {1, 2, 4, 8, 16, -32};
+    const size_t row_bytes = bit_row_bytes(dims);
+    for (size_t r = 0; r < row_count; r++) {
+        const uint8_t *row = rows + r * stride;
+        for (size_t p = 0; p < GK_BIT_PLANES; p++) {
+            const uint8_t *plane = planes + p * row_bytes;
+            int64_t count = 0;
+            for (size_t j = 0; j < row_bytes; j++) count += __builtin_popcount(row[j] & plane[j]);
+            out[r] += weights[p] * count;
+        }
+    }
+}
+
+static size_t float_bytes(gk_form form) { return form == GK_F32 ? 4 : 2; }
+
+GK_INLINE float float_at(gk_form form, const char *row, size_t i) {
+    if (form == GK_F32) return ((const gk_f32 *)row)[i];
+    const uint32_t half = ((const gk_u16 *)row)[i];
+    return gk_f32_of_bits(form == GK_BF16 ? half << 16 : gk_f32_bits_of_f16((uint16_t)half));
+}
+
+GK_INLINE void dot_floats(gk_form form, const void *rows, size_t row_count, size_t stride,
+                          size_t dims, const float *query, double *out) {
+    const gk_f32 *q = query;
+    for (size_t r = 0; r < row_count; r++) {
+        const char *row = (const char *)rows + r * stride;
+        double lanes[GK_LANES] = {0};
+        for (size_t i = 0; i < dims; i++)
+            lanes[i % GK_LANES] += (double)float_at(form, row, i) * (double)q[i];
+        out[r] = gk_canonical_f64(out[r] + gk_fold(lanes));
+    }
+}
+
+// The first two are the estimates as well: here the sum itself costs no more.
+static void dot_f16_scalar(const uint16_t *rows, size_t row_count, size_t stride, size_t dims,
+                           const float *query, double *out) {
+    dot_floats(GK_F16, rows, row_count, stride, dims, query, out);
+}
+
+static void dot_bf16_scalar(const uint16_t *rows, size_t row_count, size_t stride, size_t dims,
+                            const float *query, double *out) {
+    dot_floats(GK_BF16, rows, row_count, stride, dims, query, out);
+}
+
+static void dot_f32_scalar(const float *rows, size_t row_count, size_t stride, size_t dims,
+                           const float *query, double *out) {
+    dot_floats(GK_F32, rows, row_count, stride, dims, query, out);
+}
 
 static uint64_t hash_and_dot_int8_scalar(const int8_t *rows, size_t row_count, size_t dims,
                                          const int8_t *query, int32_t query_sum, int64_t *out) {
@@ -59,20 +105,45 @@ static uint64_t hash_and_dot_int8_scalar(const int8_t *rows, size_t row_count, s
     return XXH3_64bits(rows, row_count * dims);
 }
 
+static uint64_t hash_and_dot_int4_scalar(const uint8_t *rows, size_t row_count, size_t dims,
+                                         const int8_t *even, const int8_t *odd, int64_t *out) {
+    const size_t row_bytes = int4_row_bytes(dims);
+    dot_int4_scalar(rows, row_count, row_bytes, dims, even, odd, out);
+    return XXH3_64bits(rows, row_count * row_bytes);
+}
+
+static uint64_t hash_and_dot_bit_scalar(const uint8_t *rows, size_t row_count, size_t dims,
+                                        const uint8_t *planes, int64_t *out) {
+    const size_t row_bytes = bit_row_bytes(dims);
+    dot_bit_scalar(rows, row_count, row_bytes, dims, planes, out);
+    return XXH3_64bits(rows, row_count * row_bytes);
+}
+
+GK_INLINE uint64_t hash_and_dot_floats(gk_form form, const void *rows, size_t row_count,
+                                       size_t dims, const float *query, double *out) {
+    const size_t row_bytes = dims * float_bytes(form);
+    dot_floats(form, rows, row_count, row_bytes, dims, query, out);
+    return XXH3_64bits(rows, row_count * row_bytes);
+}
+
 static uint64_t hash_and_dot_f16_scalar(const uint16_t *rows, size_t row_count, size_t dims,
                                         const float *query, double *out) {
-    dot_f16_scalar(rows, row_count, 2 * dims, dims, query, out);
-    return XXH3_64bits(rows, row_count * 2 * dims);
+    return hash_and_dot_floats(GK_F16, rows, row_count, dims, query, out);
+}
+
+static uint64_t hash_and_dot_bf16_scalar(const uint16_t *rows, size_t row_count, size_t dims,
+                                         const float *query, double *out) {
+    return hash_and_dot_floats(GK_BF16, rows, row_count, dims, query, out);
 }
 
 static uint64_t hash_and_dot_f32_scalar(const float *rows, size_t row_count, size_t dims,
                                         const float *query, double *out) {
-    dot_f32_scalar(rows, row_count, 4 * dims, dims, query, out);
-    return XXH3_64bits(rows, row_count * 4 * dims);
+    return hash_and_dot_floats(GK_F32, rows, row_count, dims, query, out);
 }
 
 const gk_kernels gk_scalar_kernels = {
     .name = "scalar",
+    .batch = &gk_batch_scalar,
     .hash = hash_scalar,
     .f16_to_f32 = gk_elementwise_f16_to_f32,
     .bf16_to_f32 = gk_elementwise_bf16_to_f32,
@@ -80,12 +151,25 @@ const gk_kernels gk_scalar_kernels = {
     .rotate = gk_rotate_plain,
     .max_magnitude = gk_elementwise_max_magnitude,
     .quantize_int8 = gk_elementwise_quantize_int8,
+    .quantize_int4 = gk_elementwise_quantize_int4,
+    .quantize_bit = gk_elementwise_quantize_bit,
     .f32_to_f16 = gk_elementwise_f32_to_f16,
+    .f32_to_bf16 = gk_elementwise_f32_to_bf16,
     .sum_of_squares = gk_elementwise_sum_of_squares,
     .dot_int8 = dot_int8_scalar,
+    .dot_int4 = dot_int4_scalar,
+    .dot_bit = dot_bit_scalar,
+    .dot_bf16 = dot_bf16_scalar,
     .dot_f16 = dot_f16_scalar,
     .dot_f32 = dot_f32_scalar,
+    .estimate_f16 = dot_f16_scalar,
+    .estimate_bf16 = dot_bf16_scalar,
     .hash_and_dot_int8 = hash_and_dot_int8_scalar,
+    .hash_and_dot_int4 = hash_and_dot_int4_scalar,
+    .hash_and_dot_bit = hash_and_dot_bit_scalar,
+    .hash_and_estimate_f16 = hash_and_dot_f16_scalar,
+    .hash_and_estimate_bf16 = hash_and_dot_bf16_scalar,
+    .hash_and_dot_bf16 = hash_and_dot_bf16_scalar,
     .hash_and_dot_f16 = hash_and_dot_f16_scalar,
     .hash_and_dot_f32 = hash_and_dot_f32_scalar,
     .read_bytes = gk_elementwise_read_bytes,
