@@ -45,6 +45,8 @@ UNKNOWN_NAMES = [
 CREATE = [
     created("unknown codec", ["int3"], ["grad:8:int3"]),
     created("unknown field type", ["date"], fields=["day:date"]),
+    created("int4 of one dim", ["1", "int4"], ["g:1:int4"]),
+    created("bit of seven dims", ["7", "bit"], ["g:7:bit"]),
     created("no layer", [], []),
     created("no dims", ["grad"], ["grad"]),
     created("dims of zero", ["0"], ["grad:0"]),

@@ -10,7 +10,7 @@ import pytest
 
 from gradient_files import Files
 from graddb import Database
-from oracle import assert_duplicates, assert_ranking
+from oracle import Truth, assert_duplicates, assert_ranking
 from random_tables import RandomTable
 
 CODECS = ["f32", "f16", "int8"]
@@ -179,3 +179,30 @@ def test_npy_and_safetensors_queries_agree(table):
         table.database.query(statement, params={"q": path}) for path in (table.query_file, file)
     ]
     assert answers[0] == answers[1]
+
+
+# The standard deviation of a cosine's error times the root of dims (the residual norm of a row
+# with Gaussian coordinates); under bit the query adds a three-hundredth of the variance.
+RESIDUAL_NORMS = {"int4": 0.108, "bit": 0.756 * np.sqrt(1 + 1 / 300)}
+SIGMAS = 5
+# bf16 rounds by at most 2^-8 of each number: once in the dot product, once in the row's norm.
+BF16_ERROR = 2.02 * 2.0**-8
+
+
+@pytest.mark.parametrize("dims", [1000, 40000])
+@pytest.mark.parametrize("codec", ["bf16", "int4", "bit"])
+def test_cosines_of_small_codecs_are_close(gradctl, tmp_path, codec, dims):
+    random = np.random.default_rng([7, dims])
+    query = random.standard_normal((1, dims)).astype(np.float32)
+    likeness = np.linspace(-1, 1, 100)[:, None]
+    rows = (random.standard_normal((100, dims)) + likeness * query).astype(np.float32)
+    database, files = Database(tmp_path / "db").init(), Files(tmp_path)
+    database.create("t", [f"grad:{dims}:{codec}"])
+    database.ingest("t", files.tensors("rows.safetensors", {"grad": rows}), checkpoint="c1")
+    asked = files.tensors("query.safetensors", {"grad": query})
+    answer = database.query("SELECT row FROM t SCORE cosine TO $q TOP 100", params={"q": asked})
+    true = Truth({"grad": rows}, {"grad": "f32"}).scores({"grad": query[0]}, "cosine")
+    errors = np.array([line["score"] - true[line["row"]] for line in answer])
+    bound = BF16_ERROR if codec == "bf16" else SIGMAS * RESIDUAL_NORMS[codec] / np.sqrt(dims)
+    assert len(errors) == 100
+    assert np.abs(errors).max() <= bound

@@ -3,11 +3,14 @@
 import os
 import shutil
 
+import codec
 import gradctl
 import numpy as np
 
-CODECS = ("f32", "f16", "int8")
-DIMS = (1, 2, 7, 16, 63, 64, 100, 1023, 1025, 2049, 4096, 4097, 5000)
+CODECS = ("f32", "f16", "bf16", "int8", "int4", "bit")
+DIMS = (1, 2, 7, 9, 16, 63, 64, 100, 1023, 1025, 2049, 4096, 4097, 5000)
+# More than 8,192 and 32,768: several slabs of int4 and bit.
+LONG_DIMS = {"int4": 8195, "bit": 32777}
 TYPES = ("string", "int", "float", "bool")
 STRINGS = ("", "alpaca", "dolly", "é\n", "日本", '"')
 
@@ -21,7 +24,7 @@ class RandomTable:
 
     def __init__(self, rng, folder, codecs):
         self.rng, self.folder, self.db = rng, str(folder), os.path.join(str(folder), "db")
-        dims = rng.choice(DIMS, len(codecs))
+        dims = [self._dims(kind) for kind in codecs]
         self.layers = {f"l{i}": (int(d), kind) for i, (d, kind) in enumerate(zip(dims, codecs))}
         self.types = {f"f{i}": kind for i, kind in enumerate(rng.permutation(TYPES)[:3])}
         self.weights = {"a": 0.1, "b": 3e-5}
@@ -46,6 +49,11 @@ class RandomTable:
 
     def remove(self):
         shutil.rmtree(self.db)
+
+    def _dims(self, kind):
+        if kind in LONG_DIMS and self.rng.random() < 0.2:
+            return LONG_DIMS[kind]
+        return self.rng.choice([dims for dims in DIMS if dims >= codec.LEAST_DIMS.get(kind, 1)])
 
     def _ids(self, count):
         if self.rng.random() < 0.5:

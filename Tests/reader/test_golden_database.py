@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import check
+import codec
 import gradctl
 import questions
 from database import Database
@@ -85,7 +86,7 @@ def test_vectors(database, name):
         for layer in table.layers:
             numbers, vectors = table.vectors(checkpoint, layer)
             wanted = np.array(expected["vectors"][layer["name"]])
-            tolerance = DECODED_TOLERANCE if layer["codec"] == "int8" else 0
+            tolerance = DECODED_TOLERANCE if layer["codec"] in codec.ROTATED else 0
             assert numbers == expected["rows"]
             assert np.abs(vectors - wanted).max() <= tolerance
 

@@ -12,7 +12,7 @@ import codec
 import values
 from block import Block
 
-# A decoded int8 vector may differ by this: the JSON gives seven decimals.
+# A decoded int8, int4 or bit vector may differ by this: the JSON gives seven decimals.
 DECODED_TOLERANCE = 2e-6
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(HERE, "..", "..", "format-spec", "vectors", "values")
@@ -32,10 +32,11 @@ def described(pattern):
 def load_group(golden):
     """The rows of a golden row group, from its slabs, and their blocks."""
     blocks = [Block(read(place["file"])) for place in golden["blocks"]]
-    stored = np.ascontiguousarray(np.concatenate([block.rows for block in blocks], axis=1))
-    rows = codec.Encoded(
-        stored.view(codec.DTYPES[golden["codec"]]), blocks[0].scales, blocks[0].squared_norms
-    )
+    stored = np.concatenate([block.rows for block in blocks], axis=1)
+    values = codec.unpack(golden["codec"], golden["dims"], stored)
+    assert np.array_equal(codec.pack(golden["codec"], values), stored)
+    rows = codec.Encoded(values, blocks[0].scales, blocks[0].squared_norms,
+                         blocks[0].residual_norms)
     return rows, blocks
 
 
@@ -48,8 +49,8 @@ def same(actual, expected):
 
 
 def test_every_kind_of_value_has_golden_files():
-    kinds = ["block-f32-*", "block-f16-*", "block-int8-*", "row-record-*", "key-*", "column-*",
-             "row-map*", "catalog-*"]
+    kinds = [f"block-{name}-*" for name in codec.DTYPES]
+    kinds += ["row-record-*", "key-*", "column-*", "row-map*", "catalog-*"]
     for kind in kinds:
         assert glob.glob(os.path.join(FOLDER, kind + ".json")), kind
 
@@ -68,11 +69,12 @@ def test_blocks_decode(golden):
         stored = np.array(expected["stored"], codec.DTYPES[golden["codec"]])
         assert rows.values[i].tobytes() == stored.tobytes()
         assert float(rows.scales[i]) == expected["scale"]
+        assert float(rows.residual_norms[i]) == expected["residual_norm"]
         assert float(rows.squared_norms[i]) == expected["squared_norm"]
         if "decoded" in expected:
             difference = np.abs(decoded[i] - np.array(expected["decoded"])).max()
             assert difference <= DECODED_TOLERANCE
-        else:
+        elif golden["codec"] not in codec.ROTATED:
             assert decoded[i].tobytes() == stored.astype(np.float32).tobytes()
 
 
@@ -85,7 +87,8 @@ def test_least_and_greatest_squared_norm_are_in_slab_0_only(golden):
 
 
 @pytest.mark.parametrize("name", ["block-int8-7-slab-0", "block-f32-7-slab-0",
-                                  "block-f32-4097-slab-4"])
+                                  "block-f32-4097-slab-4", "block-bit-9-slab-0",
+                                  "block-int4-7-slab-0"])
 def test_every_flipped_bit_of_a_block_is_detected(name):
     whole = read(name + ".bin")
     Block(whole)

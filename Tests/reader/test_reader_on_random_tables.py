@@ -16,8 +16,9 @@ import gradctl
 import questions
 from database import Database
 
-FIRST, COUNT = map(int, os.environ.get("READER_SEEDS", "1:6").split(":"))
-SETS = [("f32",), ("f16",), ("int8",), CODECS, ("int8", "int8"), ("f16", "f32")]
+FIRST, COUNT = map(int, os.environ.get("READER_SEEDS", "1:10").split(":"))
+SETS = [("f32",), ("f16",), ("int8",), CODECS, ("int8", "int8"), ("f16", "f32"), ("bf16",),
+        ("int4",), ("bit",), ("bit", "int4", "bf16")]
 
 
 @pytest.fixture(scope="module", params=range(FIRST, FIRST + COUNT), ids=lambda seed: f"seed{seed}")
@@ -60,26 +61,32 @@ def test_ids_and_fields(made, database):
 
 
 def test_vectors(made, database):
-    """f32 exactly; f16 to the nearest half; int8 as this reader's own encoder has it, bit for
-    bit, and decoded within half a scale per dimension."""
+    """As this reader's own encoder has them, bit for bit; f32 exactly, f16 to the nearest half,
+    int8 within half a scale per dimension, int4 and bit within the residual norm."""
     table = database.table("t")
     for checkpoint, layer in itertools.product(("a", "b"), table.layers):
         numbers, rows = table.encoded(checkpoint, layer)
         assert [made.ids[number] for number in numbers] == made.stored_order[checkpoint]
         given, seed = made.given(checkpoint, layer["name"]), int(layer["seed"], 16)
+        own = codec.encode_rows(layer["codec"], seed, given)
+        for name in ("values", "scales", "squared_norms", "residual_norms"):
+            assert getattr(rows, name).tobytes() == getattr(own, name).tobytes(), name
+        assert np.array_equal(codec.unpack(layer["codec"], layer["dims"],
+                                           codec.pack(layer["codec"], rows.values)), rows.values)
         decoded = codec.decode(layer["codec"], seed, rows)
         if layer["codec"] == "f32":
             assert decoded.tobytes() == given.tobytes()
         elif layer["codec"] == "f16":
             assert decoded.tobytes() == given.astype(np.float16).astype(np.float32).tobytes()
+        elif layer["codec"] == "bf16":
+            assert (np.abs(decoded - given) <= np.abs(given) * 2.0**-8).all()
         else:
-            own = codec.quantise(codec.rotate(given, seed))
-            assert rows.values.tobytes() == own.values.tobytes()
-            assert rows.scales.tobytes() == own.scales.tobytes()
             wide = given.astype(np.float64)
             error = np.linalg.norm(decoded - wide, axis=1)
-            limit = np.sqrt(layer["dims"]) * rows.scales / 2 + 1e-6 * np.linalg.norm(wide, axis=1)
-            assert (error <= limit).all()
+            limit = rows.residual_norms.astype(np.float64)
+            if layer["codec"] == "int8":
+                limit = np.sqrt(layer["dims"]) * rows.scales / 2
+            assert (error <= limit + 2e-6 * np.linalg.norm(wide, axis=1)).all()
 
 
 def test_scores_are_those_of_gradctl(made, database, tmp_path):

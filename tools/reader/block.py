@@ -17,16 +17,26 @@ STATISTICS_BYTES = 16
 SLAB_BYTES = 4096
 CHUNK_BYTES = 16384
 VERSION = 1
-ROW_BYTES_PER_DIM = {"f32": 4, "f16": 2, "int8": 1}
-CODEC_NUMBERS = {"f32": 1, "f16": 2, "int8": 4}
+BITS_PER_DIM = {"f32": 32, "f16": 16, "bf16": 16, "int8": 8, "int4": 4, "bit": 1}
+CODEC_NUMBERS = {"f32": 1, "f16": 2, "bf16": 3, "int8": 4, "int4": 5, "bit": 6}
 HEADER = struct.Struct("<4sHHIIQIIIIQIIIIdd40xQ")
+
+
+def row_bytes(codec: str, dims: int) -> int:
+    """Bytes of a row of `dims`; the last byte may have spare bits."""
+    return -(-dims * BITS_PER_DIM[codec] // 8)
+
+
+def slab_dims(codec: str) -> int:
+    """Dims of every slab but the last."""
+    return 8 * SLAB_BYTES // BITS_PER_DIM[codec]
 
 
 class Block:
     """The parts of a verified block.
 
-    `rows` is a uint8 array [rows, stride]; `scales` (f32) and `squared_norms` (f64) are there in
-    slab 0 and None in all others.
+    `rows` is a uint8 array [rows, stride]; `scales`, `residual_norms` (f32) and `squared_norms`
+    (f64) are there in slab 0 and None in all others.
     """
 
     def __init__(self, data: bytes):
@@ -56,12 +66,14 @@ class Block:
         payload = data[statistics_end:payload_end]
         self._check_chunks(payload, data[payload_end:])
         self.rows = np.frombuffer(payload, np.uint8).reshape(self.count, self.stride)
-        self.scales = self.squared_norms = None
+        self.scales = self.residual_norms = self.squared_norms = None
         if flags & 1:
             fields = np.frombuffer(
-                data[HEADER_BYTES:statistics_end], [("scale", "<f4"), ("_", "<u4"), ("norm", "<f8")]
+                data[HEADER_BYTES:statistics_end],
+                [("scale", "<f4"), ("residual", "<f4"), ("norm", "<f8")],
             )
             self.scales, self.squared_norms = fields["scale"].copy(), fields["norm"].copy()
+            self.residual_norms = fields["residual"].copy()
 
     def key(self) -> bytes:
         """The key that this block belongs under."""
@@ -71,11 +83,10 @@ class Block:
 
     def check_place(self, layer_dims: int, codec: str, rows: int):
         """Refuses a block that is not what the catalog says of its layer and row group."""
-        row_bytes = layer_dims * ROW_BYTES_PER_DIM[codec]
-        begin = SLAB_BYTES * self.slab
-        stride = min(begin + SLAB_BYTES, row_bytes) - begin
-        wanted = (codec, rows, stride, begin // ROW_BYTES_PER_DIM[codec])
-        if (self.codec, self.count, self.stride, self.first_dim) != wanted:
+        first_dim = slab_dims(codec) * self.slab
+        dims = min(slab_dims(codec), layer_dims - first_dim)
+        wanted = (codec, rows, row_bytes(codec, dims), first_dim, dims)
+        if (self.codec, self.count, self.stride, self.first_dim, self.dims) != wanted:
             raise ValueError("a block is not what the catalog says")
 
     def _check_shape(self, size, flags, statistics_end):
@@ -83,7 +94,7 @@ class Block:
         shape_is_right = (
             self.count >= 1
             and 1 <= self.stride <= SLAB_BYTES
-            and self.dims * ROW_BYTES_PER_DIM[self.codec] == self.stride
+            and row_bytes(self.codec, self.dims) == self.stride
             and self.rows_per_chunk == max(1, CHUNK_BYTES // self.stride)
             and flags == (1 if self.slab == 0 else 0)
             and size == statistics_end + self.count * self.stride + 8 * chunks

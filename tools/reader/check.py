@@ -8,7 +8,7 @@ import numpy as np
 
 import codec
 import values
-from block import ROW_BYTES_PER_DIM, SLAB_BYTES, Block
+from block import SLAB_BYTES, Block, row_bytes
 
 
 def problems(table) -> list[str]:
@@ -63,9 +63,8 @@ def _check_segment(table, segment, found):
             if len(rows) != len(stored.values):
                 found.append(f"{name}, row group {group}: row map and blocks disagree")
             _check_statistics(layer["codec"], stored, f"{name}, row group {group}", found)
-            row_bytes = layer["dims"] * ROW_BYTES_PER_DIM[layer["codec"]]
-            blocks = [table.block(segment, group, layer, slab)
-                      for slab in range(-(-row_bytes // SLAB_BYTES))]
+            slabs = -(-row_bytes(layer["codec"], layer["dims"]) // SLAB_BYTES)
+            blocks = [table.block(segment, group, layer, slab) for slab in range(slabs)]
             size += sum(map(len, blocks))
             _check_range([Block(block) for block in blocks], f"{name}, row group {group}", found)
     said = segment["rows"], segment["first_row"], segment["last_row"], segment["bytes"]
@@ -84,12 +83,39 @@ def _check_range(blocks, where, found):
 
 
 def _check_statistics(name, stored, where, found):
-    if name == "int8":
-        norms = codec.int8_squared_norms(stored.values, stored.scales)
+    if name in codec.LEVELS:
+        fit = _levels_fit(name, stored)
+    elif name == "int8":
+        norms = codec.integer_squared_norms(stored.values, stored.scales)
         zero = ~stored.values.any(axis=1)
-        scales_fit = zero[stored.scales == 0].all()
+        fit = zero[stored.scales == 0].all() and np.array_equal(norms, stored.squared_norms)
     else:
         norms = codec.float_squared_norms(stored.values)
-        scales_fit = (stored.scales == 1).all()
-    if not scales_fit or not np.array_equal(norms, stored.squared_norms):
+        fit = (stored.scales == 1).all() and np.array_equal(norms, stored.squared_norms)
+    if name not in codec.LEVELS:
+        fit = fit and not stored.residual_norms.view(np.uint32).any()
+    if not fit:
         found.append(f"{where}: the row statistics are not those of the rows")
+
+
+def _levels_fit(name, stored):
+    """Whether scale, residual norm and squared norm of int4 or bit rows go together.
+
+    The scale is n/d rounded to single precision, so n/d is within half a step of it, and the
+    residual norm, which every rounding leaves ascending in n/d, between those of the two ends.
+    """
+    zero = stored.squared_norms == 0
+    bytes_are_zero = ~codec.pack(name, stored.values).any(axis=1)
+    if not (bytes_are_zero & (stored.scales == 0) & (stored.residual_norms == 0))[zero].all():
+        return False
+    if not (np.isfinite(stored.squared_norms) & (stored.squared_norms >= 0)).all():
+        return False
+    if not (stored.scales > 0)[~zero].all():
+        return False
+    scales = stored.scales.astype(np.float64)
+    low, high = ((scales + np.nextafter(stored.scales, np.float32(end)).astype(np.float64)) / 2
+                 for end in (-np.inf, np.inf))
+    least, greatest = (codec.residual_norms(end, stored.values, stored.squared_norms)
+                       for end in (low, high))
+    within = (least <= stored.residual_norms) & (stored.residual_norms <= greatest)
+    return within[~zero].all()

@@ -10,8 +10,8 @@ import re
 import numpy as np
 
 import values
-from block import ROW_BYTES_PER_DIM, SLAB_BYTES, Block
-from codec import DTYPES, Encoded, decode
+from block import SLAB_BYTES, Block, row_bytes
+from codec import Encoded, decode, join, unpack
 from rocksdb_store import Store
 
 FORMAT_VERSION = 1
@@ -154,19 +154,17 @@ class Table:
         rows = segment["rows_per_group"]
         if group == segment["row_groups"] - 1:
             rows = segment["rows"] - group * rows
-        row_bytes = layer["dims"] * ROW_BYTES_PER_DIM[layer["codec"]]
         slabs = []
-        for slab in range(-(-row_bytes // SLAB_BYTES)):
+        for slab in range(-(-row_bytes(layer["codec"], layer["dims"]) // SLAB_BYTES)):
             block = Block(self.block(segment, group, layer, slab))
             key = values.block_key(self.number, segment["segment"], group, layer["number"], slab)
             if block.key() != key:
                 raise ValueError(f"block {key.hex()} says that it is another")
             block.check_place(layer["dims"], layer["codec"], rows)
             slabs.append(block)
-        stored = np.ascontiguousarray(np.concatenate([slab.rows for slab in slabs], axis=1))
-        return Encoded(
-            stored.view(DTYPES[layer["codec"]]), slabs[0].scales, slabs[0].squared_norms
-        )
+        stored = np.concatenate([slab.rows for slab in slabs], axis=1)
+        return Encoded(unpack(layer["codec"], layer["dims"], stored), slabs[0].scales,
+                       slabs[0].squared_norms, slabs[0].residual_norms)
 
     def encoded(self, checkpoint: str, layer: dict):
         """(row numbers, rows as stored) of one checkpoint and layer, in stored order."""
@@ -175,11 +173,7 @@ class Table:
             for group in range(segment["row_groups"]):
                 numbers += self.row_map(segment["segment"], group)
                 groups.append(self.encoded_group(segment, group, layer))
-        return numbers, Encoded(
-            np.concatenate([group.values for group in groups]),
-            np.concatenate([group.scales for group in groups]),
-            np.concatenate([group.squared_norms for group in groups]),
-        )
+        return numbers, join(groups)
 
     def vectors(self, checkpoint: str, layer: dict):
         """(row numbers, decoded vectors f32 [n, dims]) of one checkpoint and layer."""

@@ -16,9 +16,10 @@ import gradctl
 import questions
 from database import Database
 
-LAYERS = {"examples": {"grad": (24, "int8")}, "pairs": {"head": (10, "f16"), "body": (1030, "f32")}}
+LAYERS = {"examples": {"grad": (24, "int8")}, "pairs": {"head": (10, "f16"), "body": (1030, "f32")},
+          "small": {"half": (33, "bf16"), "nibbles": (33, "int4"), "signs": (33, "bit")}}
 FIELDS = {"examples": {"source": "string", "tokens": "int", "loss": "float", "flagged": "bool"},
-          "pairs": {}}
+          "pairs": {}, "small": {}}
 EXAMPLES = {
     "alpaca-0": {"source": "alpaca", "tokens": 17, "loss": 2.5, "flagged": True},
     "alpaca-1": {"source": "alpaca", "tokens": -3, "flagged": False},
@@ -36,6 +37,7 @@ INGESTS = [
     ("examples", "step-300", 300, 1e-5, ["late", "zero", "dolly-1", "alpaca-1", "alpaca-0",
                                          "dolly-0"], None, "another order"),
     ("examples", "step-100", None, None, ["dolly-1"], "final", ""),
+    ("small", "only", None, None, [4, -1, 0, 9, 2], None, ""),
 ]
 ZERO_IDS = {"zero", -1}
 NEEDLESS = ("LOG", "LOCK", "OPTIONS-", "IDENTITY")
@@ -128,7 +130,7 @@ def _snapshots(ingests):
 
 
 def _checkpoint(table, name, layers, ids):
-    """The vectors of a checkpoint: exact ones as given, int8 ones as this reader's encoder has
+    """The vectors of a checkpoint: exact ones as given, rotated ones as this reader's encoder has
     them, which must be what is stored."""
     described = {"step": None, "weight": None,
                  "rows": [ids.index(row_id) for row_id in next(iter(layers.values()))],
@@ -138,14 +140,12 @@ def _checkpoint(table, name, layers, ids):
         seed, rows = int(layer["seed"], 16), np.array(list(by_id.values()))
         numbers, decoded = table.vectors(name, layer)
         assert numbers == described["rows"]
-        if layer["codec"] == "int8":
-            own = codec.decode("int8", seed, codec.quantise(codec.rotate(rows, seed)))
-            assert own.tobytes() == decoded.tobytes()
+        own = codec.decode(layer["codec"], seed, codec.encode_rows(layer["codec"], seed, rows))
+        assert own.tobytes() == decoded.tobytes()
+        if layer["codec"] in codec.ROTATED:
             described["vectors"][layer_name] = golden_json.rows(decoded, decimals=7)
         else:
-            stored = rows.astype(codec.DTYPES[layer["codec"]]).astype(np.float32)
-            assert stored.tobytes() == decoded.tobytes()
-            described["vectors"][layer_name] = golden_json.rows(stored)
+            described["vectors"][layer_name] = golden_json.rows(decoded)
     return described
 
 
@@ -156,6 +156,7 @@ def ask(database, db, scratch, rng):
 
     grad = {"grad": vectors(2, 24)}
     both = {"head": vectors(2, 10), "body": rng.integers(-1, 2, (2, 1030)).tolist()}
+    small = {name: vectors(2, 33) for name in LAYERS["small"]}
     asked = [
         _question("examples", "dot", grad, [["step-300", None]]),
         _question("examples", "cosine", grad, [["step-100", None]], mean=True, end="bottom"),
@@ -165,6 +166,10 @@ def ask(database, db, scratch, rng):
         _question("examples", "dot", {"row": "alpaca-1"}, [["step-100", None]], snapshot=1),
         _question("pairs", "cosine", both, [["only", None]]),
         _question("pairs", "dot", {"head": both["head"][:1]}, [["only", None]], snapshot=1),
+        _question("small", "cosine", small, [["only", None]]),
+        _question("small", "cosine", {"row": 9}, [["only", None]]),
+        *(_question("small", "dot", {name: small[name]}, [["only", None]], mean=True)
+          for name in small),
     ]
     file = os.path.join(scratch, "query.safetensors")
     for question in asked:

@@ -26,22 +26,31 @@ ROWS = [
 ]
 INTEGER_IDS = [-5, 0, 2**63 - 1, -(2**63), 41]
 SHUFFLED = [3, 1, 4]
+# Longer rows than this have no `decoded` in the JSON.
+MOST_DECODED_DIMS = 5000
 
 
 def small_layers(rng):
-    """Four rows of 7 and 64 dims in each codec, with the values where roundings differ."""
+    """Four rows of 7 (bit: 9) and 64 dims in each codec, with the values where roundings
+    differ."""
     third, tiny = np.float32(1) / np.float32(3), np.float32(2.0**-149)
     seven = {
         "f32": [[third, -0.0, tiny, 3.4028234663852886e38, -1, 0.5, 1e-3],
                 [0] * 7, [1, 2, 3, 4, 5, 6, 7], [-1e-38, 1e20, 0, 0, 0, 0, third]],
         "f16": [[third, -0.0, 6e-8, 65519, -2e-8, 1 + 2.0**-11, 1 + 3 * 2.0**-11],
                 [0] * 7, [1, 2, 3, 4, 5, 6, 7], [6.1e-5, 5.9e-5, -65504, 1e-3, 0, 0, 0]],
+        "bf16": [[third, -0.0, tiny, 3.38e38, -1e-40, 1 + 2.0**-8, 1 + 3 * 2.0**-8],
+                 [0] * 7, [1, 2, 3, 4, 5, 6, 7], [-1e-38, 1e20, 0, 0, 0, 0, third]],
+        "int4": [[third, -0.0, 1e-3, 0.25, -1, 0.5, 0.75],
+                 [0] * 7, [1, 2, 3, 4, 5, 6, 7], [0, 0, 1e-30, 0, 0, 0, 0]],
+        "bit": [[third, -0.0, 1e-3, 0.25, -1, 0.5, 0.75, 2, -2],
+                [0] * 9, [1, 2, 3, 4, 5, 6, 7, 8, 9], [0, 0, 1e-30, 0, 0, 0, 0, 0, 0]],
         "int8": [[third, -0.0, 1e-3, 0.25, -1, 0.5, 0.75],
                  [0] * 7, [1, 2, 3, 4, 5, 6, 7], [0, 0, 1e-30, 0, 0, 0, 0]],
     }
     layers = {}
     for name, rows in seven.items():
-        layers[f"{name}-7"] = np.array(rows, np.float32)
+        layers[f"{name}-{len(rows[0])}"] = np.array(rows, np.float32)
         wide = rng.integers(-64, 64, (4, 64)).astype(np.float32) / 16
         wide[1] = 0
         layers[f"{name}-64"] = wide
@@ -49,10 +58,17 @@ def small_layers(rng):
 
 
 def large_layers(rng):
-    """Two rows of 4,097 dims in each codec: several slabs, the last of one dim."""
+    """Two rows of 4,097 dims: several slabs, the last of one dim, in all codecs but int4 and
+    bit."""
     rows = rng.integers(-3, 4, (2, 4097)).astype(np.float32)
     rows[1] = 0
-    return {f"{name}-4097": rows for name in ("f32", "f16", "int8")}
+    return {f"{name}-4097": rows for name in ("f32", "f16", "bf16", "int8")}
+
+
+def long_layers(rng):
+    """A row of int4 and one of bit, in two slabs, the second of one dim."""
+    return {f"{name}-{dims}": rng.integers(-3, 4, (1, dims)).astype(np.float32)
+            for name, dims in (("int4", 8193), ("bit", 32769))}
 
 
 def chunked_layer(rng):
@@ -64,7 +80,8 @@ def chunked_layer(rng):
 def make(folder, scratch):
     db = os.path.join(scratch, "values-db")
     rng = np.random.default_rng(20260131)
-    tables = {"small": small_layers(rng), "large": large_layers(rng), "chunked": chunked_layer(rng)}
+    tables = {"small": small_layers(rng), "large": large_layers(rng), "long": long_layers(rng),
+              "chunked": chunked_layer(rng)}
     gradctl.run(db, "init")
     for table, layers in tables.items():
         specs = [f"{name}:{rows.shape[1]}:{name.split('-')[0]}" for name, rows in layers.items()]
@@ -73,6 +90,7 @@ def make(folder, scratch):
     gradctl.ingest(db, "small", scratch, tables["small"], CHECKPOINT, IDS, ROWS,
                    ["--step", 300, "--weight", 2e-5, "--tag", "final", "--message", "hé"])
     gradctl.ingest(db, "large", scratch, tables["large"], CHECKPOINT)
+    gradctl.ingest(db, "long", scratch, tables["long"], CHECKPOINT)
     gradctl.ingest(db, "chunked", scratch, tables["chunked"], CHECKPOINT, INTEGER_IDS)
     shuffled = {name: rows[:3] for name, rows in tables["chunked"].items()}
     gradctl.ingest(db, "chunked", scratch, shuffled, "step-2", [INTEGER_IDS[i] for i in SHUFFLED])
@@ -89,18 +107,14 @@ def make_blocks(folder, table, name, given):
     """All slabs of a layer's one row group, and the rows that they hold together."""
     layer, segment = table.layer(name), table.segments[0]
     seed = int(layer["seed"], 16)
-    if layer["codec"] == "int8":
-        expected = codec.quantise(codec.rotate(given, seed))
-    else:
-        stored = given.astype(codec.DTYPES[layer["codec"]])
-        ones = np.ones(len(given), np.float32)
-        expected = codec.Encoded(stored, ones, codec.float_squared_norms(stored))
+    expected = codec.encode_rows(layer["codec"], seed, given)
     decoded = codec.decode(layer["codec"], seed, expected)
     numbers, actual = table.encoded(CHECKPOINT, layer)
     assert numbers == list(range(len(given)))
     assert actual.values.tobytes() == expected.values.tobytes()
     assert actual.scales.tobytes() == expected.scales.tobytes()
     assert actual.squared_norms.tobytes() == expected.squared_norms.tobytes()
+    assert actual.residual_norms.tobytes() == expected.residual_norms.tobytes()
 
     slabs, slab = [], 0
     while (raw := table.store.get("blocks", _block_key(table, segment, layer, slab))) is not None:
@@ -112,11 +126,12 @@ def make_blocks(folder, table, name, given):
         slab += 1
     described = [
         {"scale": golden_json.number(expected.scales[i].astype(np.float64)),
+         "residual_norm": golden_json.number(expected.residual_norms[i].astype(np.float64)),
          "squared_norm": golden_json.number(expected.squared_norms[i]),
          "stored": golden_json.row(expected.values[i])}
         for i in range(len(given))
     ]
-    if layer["codec"] == "int8":
+    if layer["codec"] in codec.ROTATED and layer["dims"] <= MOST_DECODED_DIMS:
         for i, row in enumerate(described):
             row["decoded"] = golden_json.row(decoded[i], decimals=7)
     golden_json.write(os.path.join(folder, f"block-{name}.json"), {

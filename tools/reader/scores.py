@@ -27,12 +27,12 @@ class Queries:
         row = table.find(row_id)
         for layer in table.layers:
             numbers, rows = table.encoded(checkpoint, layer)
-            queries.encoded.append(_part(rows, numbers.index(row)))
+            queries.encoded.append(rows.one(numbers.index(row)))
         return queries
 
     def one(self, place: int, query: int) -> codec.Encoded:
         """Query number `query` in the layer at `place`."""
-        return _part(self.encoded[place], query)
+        return self.encoded[place].one(query)
 
 
 def score(table: Table, queries: Queries, checkpoint: str, measure: str = "dot"):
@@ -87,8 +87,3 @@ def best(numbers, scores, limit: int, end: str = "top"):
 
 def _seed(layer):
     return int(layer["seed"], 16)
-
-
-def _part(rows, at):
-    part = slice(at, at + 1)
-    return codec.Encoded(rows.values[part], rows.scales[part], rows.squared_norms[part])

@@ -55,6 +55,12 @@ public struct TableSchema: Sendable {
                     "layer '\(layer.name)' has \(layer.dims) dims; 1 to \(Self.maxDims) are "
                         + "possible")
             }
+            guard layer.dims >= layer.codec.minDims else {
+                throw GradDBError.usage(
+                    "layer '\(layer.name)' has \(layer.dims) dims, too few for codec "
+                        + "\(layer.codec.rawValue), which needs \(layer.codec.minDims); use "
+                        + "codec int8")
+            }
             guard seen.insert(layer.name).inserted else {
                 throw GradDBError.usage("layer '\(layer.name)' is named twice")
             }

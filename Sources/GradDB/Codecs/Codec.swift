@@ -1,18 +1,30 @@
 // What a codec is. One file per codec implements this; `CodecKind` is the list of them.
 //
-// A codec turns a row of floats into `rowBytes` bytes plus two numbers (scale and squared norm),
-// and scores encoded rows against encoded queries slab by slab. What a score *is* for a codec, is
-// normative: format-spec/codecs.md.
+// A codec turns a row of floats into `rowBytes` bytes plus its statistics, and scores encoded rows
+// against encoded queries slab by slab. What a score *is* for a codec, is normative:
+// format-spec/codecs.md.
 
 /// The codecs by name (in schemas) and number (in block headers).
 public enum CodecKind: String, Codable, Sendable, CaseIterable {
-    case f32, f16, int8
+    case f32, f16, bf16, int8, int4, bit
 
     package var number: UInt16 {
         switch self {
         case .f32: 1
         case .f16: 2
+        case .bf16: 3
         case .int8: 4
+        case .int4: 5
+        case .bit: 6
+        }
+    }
+
+    /// The fewest dims of a layer with this codec: below them it says nothing useful.
+    package var minDims: Int {
+        switch self {
+        case .f32, .f16, .bf16, .int8: 1
+        case .int4: 2
+        case .bit: 8
         }
     }
 
@@ -20,8 +32,11 @@ public enum CodecKind: String, Codable, Sendable, CaseIterable {
     package func codec(dims: Int, seed: UInt64, kernels: KernelSet) -> any Codec {
         switch self {
         case .f32: FloatCodec(dims: dims, kernels: kernels)
-        case .f16: HalfCodec(dims: dims, kernels: kernels)
+        case .f16: HalfCodec(.f16, dims: dims, kernels: kernels)
+        case .bf16: HalfCodec(.bf16, dims: dims, kernels: kernels)
         case .int8: Int8Codec(dims: dims, seed: seed, kernels: kernels)
+        case .int4: Int4Codec(dims: dims, seed: seed, kernels: kernels)
+        case .bit: BitCodec(dims: dims, seed: seed, kernels: kernels)
         }
     }
 }
@@ -30,13 +45,18 @@ public enum CodecKind: String, Codable, Sendable, CaseIterable {
 package struct RowStatistics: Equatable, Sendable {
     /// What a stored integer is multiplied with; 1 for float codecs.
     package var scale: Float
-    /// Sum of squares of the decoded row, in double.
+    /// Norm of what quantisation changed, for int4 and bit; else 0.
+    package var residualNorm: Float
+    /// Sum of squares in double: of the decoded row, for int4 and bit of the row before.
     package var squaredNorm: Double
 
-    package init(scale: Float, squaredNorm: Double) {
+    package init(scale: Float, residualNorm: Float = 0, squaredNorm: Double) {
         self.scale = scale
+        self.residualNorm = residualNorm
         self.squaredNorm = squaredNorm
     }
+
+    static let zero = RowStatistics(scale: 0, squaredNorm: 0)
 }
 
 /// Why a row cannot be encoded; the ingest adds file, layer and row id.
@@ -46,31 +66,20 @@ package struct EncodingFailure: Error {
 
 /// A query vector in the form that a codec's kernels take.
 package struct EncodedQuery: Sendable {
-    /// Elements as the codec wants them (int8 or f32), one row.
-    package var bytes: [UInt8]
-    /// Per slab, what the kernel needs to know beforehand (int8: the sum of its elements).
+    /// Elements as the codec's kernels want them.
+    package var elements: AlignedBytes
+    /// The elements of an integer query in natural order, one byte each.
+    package var integers: AlignedBytes?
+    /// Sums of the elements of an integer query, by slab.
     package var slabSums: [Int32]
     package var scale: Float
     package var squaredNorm: Double
 }
 
-extension EncodedQuery {
-    /// Calls `body` with the query's elements from `first` on.
-    func withElements<Element, R>(
-        from first: Int, as type: Element.Type, _ body: (UnsafePointer<Element>) -> R
-    ) -> R {
-        bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress else { preconditionFailure("a query has elements") }
-            return body(
-                (start + first * MemoryLayout<Element>.size).assumingMemoryBound(to: type))
-        }
-    }
-}
-
 /// One layer's encoding. Thread-safe: all state is constant.
 package protocol Codec: Sendable {
     var dims: Int { get }
-    var elementBytes: Int { get }
+    var bitsPerElement: Int { get }
 
     /// Encodes a row. `row` holds finite floats and may be overwritten as scratch space;
     /// `target` takes `rowBytes` bytes.
@@ -89,7 +98,7 @@ package protocol Codec: Sendable {
     /// Makes a query of a stored row, without re-encoding where that is exact.
     func query(fromRow bytes: [UInt8], _ statistics: RowStatistics) -> EncodedQuery
 
-    /// Adds to `sums[r]` the dot product of row r's slab with the query's same slab. The rows of
+    /// Adds to `sums[r]` what row r's slab and the query's same slab contribute. The rows of
     /// `chunk` follow each other without gaps.
     func accumulate(
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
@@ -101,6 +110,9 @@ package protocol Codec: Sendable {
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) -> UInt64
+
+    /// The kernels that score several queries at once; nil where one after the other is as well.
+    var batchKernels: BatchKernels? { get }
 
     /// The layer's dot product, from what all slabs added up.
     func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double
@@ -125,9 +137,11 @@ extension UnsafeMutablePointer<Accumulator> {
 }
 
 extension Codec {
-    package var rowBytes: Int { dims * elementBytes }
+    package var batchKernels: BatchKernels? { nil }
+    package var rowBytes: Int { (dims * bitsPerElement + 7) / 8 }
     package var geometry: SlabGeometry { SlabGeometry(rowBytes: rowBytes) }
+    private var dimsPerSlab: Int { SlabGeometry.slabBytes * 8 / bitsPerElement }
     /// Dims of one row in slab `slab`.
-    package func dims(ofSlab slab: Int) -> Int { geometry.bytes(ofSlab: slab) / elementBytes }
-    package func firstDim(ofSlab slab: Int) -> Int { slab * SlabGeometry.slabBytes / elementBytes }
+    package func dims(ofSlab slab: Int) -> Int { min(dimsPerSlab, dims - firstDim(ofSlab: slab)) }
+    package func firstDim(ofSlab slab: Int) -> Int { slab * dimsPerSlab }
 }

@@ -5,7 +5,7 @@ import CGradKernels
 
 package struct FloatCodec: Codec {
     package let dims: Int
-    package let elementBytes = 4
+    package let bitsPerElement = 32
     private let kernels: KernelSet
 
     package init(dims: Int, kernels: KernelSet) {
@@ -34,7 +34,8 @@ package struct FloatCodec: Codec {
 
     package func query(fromRow bytes: [UInt8], _ statistics: RowStatistics) -> EncodedQuery {
         EncodedQuery(
-            bytes: bytes, slabSums: [], scale: 1, squaredNorm: statistics.squaredNorm)
+            elements: bytes.withUnsafeBytes(AlignedBytes.init), integers: nil, slabSums: [],
+            scale: 1, squaredNorm: statistics.squaredNorm)
     }
 
     package func accumulate(
@@ -42,22 +43,18 @@ package struct FloatCodec: Codec {
         into sums: UnsafeMutablePointer<Accumulator>
     ) {
         let dims = dims(ofSlab: slab)
-        query.withElements(from: firstDim(ofSlab: slab), as: Float.self) {
-            kernels.table.dot_f32(
-                chunk.baseAddress?.assumingMemoryBound(to: Float.self), rowCount,
-                dims * elementBytes, dims, $0, sums.doubles)
-        }
+        kernels.table.dot_f32(
+            chunk.baseAddress?.assumingMemoryBound(to: Float.self), rowCount, dims * 4, dims,
+            query.elements.pointer(at: firstDim(ofSlab: slab) * 4, as: Float.self), sums.doubles)
     }
 
     package func hashAndAccumulate(
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) -> UInt64 {
-        query.withElements(from: firstDim(ofSlab: slab), as: Float.self) {
-            kernels.table.hash_and_dot_f32(
-                chunk.baseAddress?.assumingMemoryBound(to: Float.self), rowCount,
-                dims(ofSlab: slab), $0, sums.doubles)
-        }
+        kernels.table.hash_and_dot_f32(
+            chunk.baseAddress?.assumingMemoryBound(to: Float.self), rowCount, dims(ofSlab: slab),
+            query.elements.pointer(at: firstDim(ofSlab: slab) * 4, as: Float.self), sums.doubles)
     }
 
     package func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double {
@@ -68,6 +65,6 @@ package struct FloatCodec: Codec {
 /// A query as f32, for the codecs that score floats.
 func floatQuery(_ query: [Float], _ kernels: KernelSet) -> EncodedQuery {
     EncodedQuery(
-        bytes: query.withUnsafeBytes { [UInt8]($0) }, slabSums: [], scale: 1,
+        elements: query.withUnsafeBytes(AlignedBytes.init), integers: nil, slabSums: [], scale: 1,
         squaredNorm: kernels.table.sum_of_squares(query, query.count))
 }

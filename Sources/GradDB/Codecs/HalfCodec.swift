@@ -1,13 +1,20 @@
-// f16: IEEE half precision, rounded to nearest. The query stays f32; scores as in f32.
+// f16 and bf16: two bytes, rounded to nearest. The query stays f32; scores as in f32.
 
 import CGradKernels
 
 package struct HalfCodec: Codec {
     package let dims: Int
-    package let elementBytes = 2
+    package let bitsPerElement = 16
+    private let format: Format
     private let kernels: KernelSet
 
-    package init(dims: Int, kernels: KernelSet) {
+    /// Which sixteen bits.
+    package enum Format: String, Sendable {
+        case f16, bf16
+    }
+
+    package init(_ format: Format, dims: Int, kernels: KernelSet) {
+        self.format = format
         self.dims = dims
         self.kernels = kernels
     }
@@ -19,14 +26,17 @@ package struct HalfCodec: Codec {
             return RowStatistics(scale: 1, squaredNorm: 0)
         }
         let halves = bytes.assumingMemoryBound(to: UInt16.self)
-        kernels.table.f32_to_f16(x, halves, dims)
+        switch format {
+        case .f16: kernels.table.f32_to_f16(x, halves, dims)
+        case .bf16: kernels.table.f32_to_bf16(x, halves, dims)
+        }
         // Back again: the norm is that of what is stored, and an overflow shows as infinity.
-        kernels.table.f16_to_f32(halves, x, dims)
+        widen(halves, to: x)
         let overflow = kernels.table.find_nonfinite(x, dims)
         guard overflow == dims else {
             throw EncodingFailure(
-                reason: "the value at dim \(overflow) is too large for codec f16 (beyond 65504); "
-                    + "use codec f32 or int8")
+                reason: "the value at dim \(overflow) is too large for codec \(format.rawValue) "
+                    + "(beyond \(format == .f16 ? "65504" : "3.39e38")); use codec f32")
         }
         return RowStatistics(scale: 1, squaredNorm: kernels.table.sum_of_squares(x, dims))
     }
@@ -35,8 +45,17 @@ package struct HalfCodec: Codec {
         _ bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
         into target: UnsafeMutableBufferPointer<Float>
     ) {
-        kernels.table.f16_to_f32(
-            bytes.baseAddress?.assumingMemoryBound(to: UInt16.self), target.baseAddress, dims)
+        guard let halves = bytes.baseAddress?.assumingMemoryBound(to: UInt16.self),
+            let floats = target.baseAddress
+        else { return }
+        widen(halves, to: floats)
+    }
+
+    private func widen(_ halves: UnsafePointer<UInt16>, to floats: UnsafeMutablePointer<Float>) {
+        switch format {
+        case .f16: kernels.table.f16_to_f32(halves, floats, dims)
+        case .bf16: kernels.table.bf16_to_f32(halves, floats, dims)
+        }
     }
 
     package func encodeQuery(_ query: [Float]) throws(EncodingFailure) -> EncodedQuery {
@@ -56,21 +75,24 @@ package struct HalfCodec: Codec {
         into sums: UnsafeMutablePointer<Accumulator>
     ) {
         let dims = dims(ofSlab: slab)
-        query.withElements(from: firstDim(ofSlab: slab), as: Float.self) {
-            kernels.table.dot_f16(
-                chunk.baseAddress?.assumingMemoryBound(to: UInt16.self), rowCount,
-                dims * elementBytes, dims, $0, sums.doubles)
-        }
+        let dot = format == .f16 ? kernels.table.dot_f16 : kernels.table.dot_bf16
+        dot?(
+            chunk.baseAddress?.assumingMemoryBound(to: UInt16.self), rowCount, dims * 2, dims,
+            query.elements.pointer(at: firstDim(ofSlab: slab) * 4, as: Float.self), sums.doubles)
     }
 
     package func hashAndAccumulate(
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) -> UInt64 {
-        query.withElements(from: firstDim(ofSlab: slab), as: Float.self) {
-            kernels.table.hash_and_dot_f16(
-                chunk.baseAddress?.assumingMemoryBound(to: UInt16.self), rowCount,
-                dims(ofSlab: slab), $0, sums.doubles)
+        let rows = chunk.baseAddress?.assumingMemoryBound(to: UInt16.self)
+        let dims = dims(ofSlab: slab)
+        let elements = query.elements.pointer(at: firstDim(ofSlab: slab) * 4, as: Float.self)
+        return switch format {
+        case .f16:
+            kernels.table.hash_and_dot_f16(rows, rowCount, dims, elements, sums.doubles)
+        case .bf16:
+            kernels.table.hash_and_dot_bf16(rows, rowCount, dims, elements, sums.doubles)
         }
     }
 

@@ -3,40 +3,22 @@
 import CGradKernels
 
 package struct Int8Codec: Codec {
-    package let dims: Int
-    package let elementBytes = 1
-    private let rotation: Rotation
-    private let kernels: KernelSet
+    package let bitsPerElement = 8
+    private let rotated: RotatedRow
+    private var kernels: KernelSet { rotated.kernels }
+
+    package var dims: Int { rotated.dims }
 
     package init(dims: Int, seed: UInt64, kernels: KernelSet) {
-        self.dims = dims
-        self.kernels = kernels
-        rotation = Rotation(dims: dims, seed: seed)
+        rotated = RotatedRow(.int8, dims: dims, seed: seed, kernels: kernels)
     }
 
     package func encode(
         _ row: UnsafeMutableBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer
     ) throws(EncodingFailure) -> RowStatistics {
-        guard let x = row.baseAddress, let bytes = target.baseAddress else {
-            return RowStatistics(scale: 0, squaredNorm: 0)
-        }
-        rotation.apply(x, kernels: kernels)
-        // Finite inputs near the end of f32's range overflow in the transform. The maximum alone
-        // does not show a NaN, so all of it is looked at; the row is in the cache.
-        guard kernels.table.find_nonfinite(x, dims) == dims else {
-            throw EncodingFailure(
-                reason: "values are too large for codec int8 (beyond about 1e33); use codec f32")
-        }
-        let largest = kernels.table.max_magnitude(x, dims)
-        guard largest > 0 else {
-            bytes.initializeMemory(as: UInt8.self, repeating: 0, count: dims)
-            return RowStatistics(scale: 0, squaredNorm: 0)
-        }
-        // A subnormal scale has no finite inverse; such rows round to zeros.
-        let scale = max(largest / 127, Float.leastNormalMagnitude)
-        let sumOfSquares = kernels.table.quantize_int8(
-            x, dims, 1 / scale, bytes.assumingMemoryBound(to: Int8.self))
-        return RowStatistics(scale: scale, squaredNorm: Self.squaredNorm(sumOfSquares, scale))
+        guard let x = row.baseAddress, let bytes = target.baseAddress else { return .zero }
+        try rotated.rotate(x)
+        return rotated.quantize(x, levels: 127, into: bytes.assumingMemoryBound(to: Int8.self))
     }
 
     package func decode(
@@ -46,33 +28,23 @@ package struct Int8Codec: Codec {
         for i in 0..<dims {
             target[i] = Float(Int8(bitPattern: bytes[i])) * statistics.scale
         }
-        if let x = target.baseAddress { rotation.applyInverse(x, kernels: kernels) }
+        if let x = target.baseAddress { rotated.rotation.applyInverse(x, kernels: kernels) }
     }
 
-    package func encodeQuery(_ floats: [Float]) throws(EncodingFailure) -> EncodedQuery {
-        var row = floats
-        var bytes: [UInt8] = []
-        let statistics = try row.withUnsafeMutableBufferPointer {
-            row throws(EncodingFailure) -> RowStatistics in
-            let target = UnsafeMutableRawBufferPointer.allocate(byteCount: dims, alignment: 64)
-            defer { target.deallocate() }
-            let statistics = try encode(row, into: target)
-            bytes = [UInt8](target)
-            return statistics
-        }
-        return query(fromRow: bytes, statistics)
+    package func encodeQuery(_ query: [Float]) throws(EncodingFailure) -> EncodedQuery {
+        let (elements, statistics) = try rotated.integers(of: query, levels: 127)
+        return self.query(elements, statistics)
     }
 
     package func query(fromRow bytes: [UInt8], _ statistics: RowStatistics) -> EncodedQuery {
-        let sums = (0..<geometry.slabCount).map { slab in
-            let start = slab * SlabGeometry.slabBytes
-            return bytes[start..<start + geometry.bytes(ofSlab: slab)].reduce(Int32(0)) {
-                $0 + Int32(Int8(bitPattern: $1))
-            }
-        }
+        query(bytes.map { Int8(bitPattern: $0) }, statistics)
+    }
+
+    private func query(_ elements: [Int8], _ statistics: RowStatistics) -> EncodedQuery {
+        let bytes = elements.withUnsafeBytes(AlignedBytes.init)
         return EncodedQuery(
-            bytes: bytes, slabSums: sums, scale: statistics.scale,
-            squaredNorm: statistics.squaredNorm)
+            elements: bytes, integers: bytes, slabSums: slabSums(elements),
+            scale: statistics.scale, squaredNorm: statistics.squaredNorm)
     }
 
     package func accumulate(
@@ -80,29 +52,35 @@ package struct Int8Codec: Codec {
         into sums: UnsafeMutablePointer<Accumulator>
     ) {
         let dims = dims(ofSlab: slab)
-        query.withElements(from: firstDim(ofSlab: slab), as: Int8.self) {
-            kernels.table.dot_int8(
-                chunk.baseAddress?.assumingMemoryBound(to: Int8.self), rowCount,
-                dims * elementBytes, dims, $0, query.slabSums[slab], sums.integers)
-        }
+        kernels.table.dot_int8(
+            chunk.baseAddress?.assumingMemoryBound(to: Int8.self), rowCount, dims, dims,
+            query.elements.pointer(at: firstDim(ofSlab: slab), as: Int8.self),
+            query.slabSums[slab], sums.integers)
     }
 
     package func hashAndAccumulate(
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>
     ) -> UInt64 {
-        query.withElements(from: firstDim(ofSlab: slab), as: Int8.self) {
-            kernels.table.hash_and_dot_int8(
-                chunk.baseAddress?.assumingMemoryBound(to: Int8.self), rowCount,
-                dims(ofSlab: slab), $0, query.slabSums[slab], sums.integers)
+        kernels.table.hash_and_dot_int8(
+            chunk.baseAddress?.assumingMemoryBound(to: Int8.self), rowCount, dims(ofSlab: slab),
+            query.elements.pointer(at: firstDim(ofSlab: slab), as: Int8.self),
+            query.slabSums[slab], sums.integers)
+    }
+
+    package var batchKernels: BatchKernels? {
+        guard let batch = kernels.table.batch?.pointee, let packedBytes = batch.packed_bytes_int8,
+            let pack = batch.pack_int8, let dot = batch.dot_int8
+        else { return nil }
+        return BatchKernels(packedBytes: packedBytes, pack: pack) {
+            rows, rowCount, stride, dims, packed, queries, sums in
+            dot(
+                rows?.assumingMemoryBound(to: Int8.self), rowCount, stride, dims, packed,
+                queries, sums, queries)
         }
     }
 
     package func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double {
         Double(sum.integer) * (Double(row.scale) * Double(query.scale))
-    }
-
-    private static func squaredNorm(_ sumOfSquares: UInt64, _ scale: Float) -> Double {
-        Double(sumOfSquares) * (Double(scale) * Double(scale))
     }
 }

@@ -107,12 +107,13 @@ package final class EncodedRowGroup: @unchecked Sendable {
 }
 
 extension RowStatistics {
-    // 16 bytes a row: scale f32, zero u32, squared norm f64.
+    // 16 bytes a row: scale f32, residual norm f32, squared norm f64.
 
     package func store(to block: UnsafeMutableRawBufferPointer, row: Int) {
         let offset = BlockLayout.headerBytes + row * BlockLayout.statisticsBytesPerRow
         block.storeBytes(of: scale.bitPattern.littleEndian, toByteOffset: offset, as: UInt32.self)
-        block.storeBytes(of: 0, toByteOffset: offset + 4, as: UInt32.self)
+        block.storeBytes(
+            of: residualNorm.bitPattern.littleEndian, toByteOffset: offset + 4, as: UInt32.self)
         block.storeBytes(
             of: squaredNorm.bitPattern.littleEndian, toByteOffset: offset + 8, as: UInt64.self)
     }
@@ -122,6 +123,9 @@ extension RowStatistics {
         scale = Float(
             bitPattern: UInt32(
                 littleEndian: block.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+        residualNorm = Float(
+            bitPattern: UInt32(
+                littleEndian: block.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self)))
         squaredNorm = Double(
             bitPattern: UInt64(
                 littleEndian: block.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)))

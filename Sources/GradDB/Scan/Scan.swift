@@ -8,6 +8,8 @@ package struct Scan: Sendable {
     private let request: ScanRequest
     private let kernels: KernelSet
     private let codecs: [any Codec]
+    /// By layer; nil where queries are scored one by one.
+    private let batches: [QueryBatch?]
     private let units: [Unit]
 
     /// One row group: what a thread takes at a time.
@@ -22,6 +24,9 @@ package struct Scan: Sendable {
         let table = request.view.table
         let kernels = self.kernels
         codecs = try request.layers.map { try table.codec($0, kernels) }
+        batches = zip(codecs, request.layers.indices).map { codec, layer in
+            QueryBatch(request.queries.map { $0[layer] }, codec: codec)
+        }
         units = request.view.segments(of: request.checkpoint).flatMap { segment in
             (0..<segment.rowGroups).map { Unit(segment: segment, group: $0) }
         }
@@ -36,7 +41,7 @@ package struct Scan: Sendable {
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
     ) throws -> ScanCounters {
         let workers = (0..<workerCount).map { _ in
-            ScanWorker(request: request, codecs: codecs, kernels: kernels)
+            ScanWorker(request: request, codecs: codecs, batches: batches, kernels: kernels)
         }
         try Parallel.forEach(units.count, threads: workerCount) { index, worker in
             try request.cancellation.check()
@@ -53,15 +58,19 @@ package struct Scan: Sendable {
 private final class ScanWorker: @unchecked Sendable {  // used by one thread at a time
     private let request: ScanRequest
     private let codecs: [any Codec]
+    private let batches: [QueryBatch?]
     private let kernels: KernelSet
     private var sums: [Accumulator] = []
     private var dots: [Double] = []
     private var squaredNorms: [Double] = []
     private(set) var counters = ScanCounters()
 
-    init(request: ScanRequest, codecs: [any Codec], kernels: KernelSet) {
+    init(
+        request: ScanRequest, codecs: [any Codec], batches: [QueryBatch?], kernels: KernelSet
+    ) {
         self.request = request
         self.codecs = codecs
+        self.batches = batches
         self.kernels = kernels
     }
 
@@ -108,13 +117,19 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
                     rowGroup: UInt32(group), layer: layer.number, slab: UInt32(slab)),
                 rows: rows, codec: codec, kind: layer.codec, kernels: kernels)
             if slab == 0 { statistics = block.statistics() }
-            try accumulate(block, slab: slab, codec: codec, queries: queries, mask: mask)
+            if let batch = batches[index] {
+                try accumulate(block, slab: slab, codec: codec, batch: batch, mask: mask)
+            } else {
+                try accumulate(block, slab: slab, codec: codec, queries: queries, mask: mask)
+            }
         }
         for row in 0..<rows { squaredNorms[row] += statistics[row].squaredNorm }
+        // A batch leaves its sums row by row, single queries leave them query by query.
+        let (rowStep, queryStep) = batches[index] == nil ? (1, rows) : (queries.count, 1)
         for (number, query) in queries.enumerated() {
             for row in 0..<rows {
                 dots[number * rows + row] += codec.finish(
-                    sums[number * rows + row], row: statistics[row], query: query)
+                    sums[row * rowStep + number * queryStep], row: statistics[row], query: query)
             }
         }
     }
@@ -144,6 +159,46 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
                 counters.bytes += UInt64(chunk.bytes.count)
                 counters.multiplications += UInt64(chunk.rows.count * dims * queries.count)
             }
+        }
+        counters.blocks += 1
+    }
+
+    /// Verifies runs of chunks, then scores each against all queries while it is in the cache.
+    private func accumulate(
+        _ block: borrowing BlockReader, slab: Int, codec: any Codec, batch: QueryBatch,
+        mask: [Bool]?
+    ) throws {
+        let stride = block.layout.stride
+        let queries = request.queries.count
+        try sums.withUnsafeMutableBufferPointer { sums in
+            guard let sums = sums.baseAddress else { return }
+            var run: (rows: Range<Int>, bytes: UnsafeRawBufferPointer)?
+            func score() {
+                guard let verified = run else { return }
+                run = nil
+                batch.accumulate(
+                    verified.bytes, rowCount: verified.rows.count, slab: slab,
+                    into: sums + verified.rows.lowerBound * queries)
+            }
+            try block.forEachChunk(mask: mask) { chunk in
+                try block.verify(chunk, hash: kernels.hash(chunk.bytes))
+                counters.bytes += UInt64(chunk.bytes.count)
+                counters.multiplications +=
+                    UInt64(chunk.rows.count * codec.dims(ofSlab: slab) * queries)
+                if let verified = run, verified.rows.upperBound == chunk.rows.lowerBound {
+                    run = (
+                        verified.rows.lowerBound..<chunk.rows.upperBound,
+                        UnsafeRawBufferPointer(
+                            start: verified.bytes.baseAddress,
+                            count: verified.bytes.count + chunk.bytes.count)
+                    )
+                } else {
+                    score()
+                    run = (chunk.rows, chunk.bytes)
+                }
+                if (run?.rows.count ?? 0) * stride >= QueryBatch.rowBytes { score() }
+            }
+            score()
         }
         counters.blocks += 1
     }

@@ -61,6 +61,48 @@ import Testing
         }
     }
 
+    @Test(arguments: dims) func bf16KeepsTheNearestOfItsNumbers(dims: Int) throws {
+        var random = SeededRandom(seed: 3)
+        let row = random.vector(dims)
+        let codec = try codec(.bf16, dims)
+        let nearest = row.map { value in
+            let bits = value.bitPattern
+            return Float(bitPattern: (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000)
+        }
+        #expect(decode(codec, try encode(codec, row)) == nearest)
+    }
+
+    @Test(arguments: [CodecKind.int4, .bit], [8, 64, 257, 4096, 20001])
+    func levelsEstimateWithoutBiasAndStateTheirError(kind: CodecKind, dims: Int) throws {
+        var random = SeededRandom(seed: UInt64(dims))
+        let codec = try codec(kind, dims)
+        for _ in 0..<10 {
+            let row = random.vector(dims)
+            let encoded = try encode(codec, row)
+            let decoded = decode(codec, encoded)
+            func dot(_ a: [Float], _ b: [Float]) -> Double {
+                zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+            }
+            let squaredNorm = dot(row, row)
+            let error = zip(row, decoded).map { $0.1 - $0.0 }
+            // What defines the scale, and the residual norm.
+            #expect(abs(dot(decoded, row) / squaredNorm - 1) < 1e-4)
+            #expect(abs(encoded.statistics.squaredNorm / squaredNorm - 1) < 1e-4)
+            let residual = Double(encoded.statistics.residualNorm)
+            #expect(
+                abs(residual - dot(error, error).squareRoot()) < 1e-3 * squaredNorm.squareRoot())
+        }
+    }
+
+    @Test func levelsLoseWhatTheSpecificationSays() throws {
+        var random = SeededRandom(seed: 77)
+        for (kind, expected) in [(CodecKind.int4, 0.108), (.bit, 0.756)] {
+            let statistics = try encode(codec(kind, 65536), random.vector(65536)).statistics
+            let loss = Double(statistics.residualNorm) / statistics.squaredNorm.squareRoot()
+            #expect(abs(loss / expected - 1) < 0.02, "\(kind): \(loss)")
+        }
+    }
+
     @Test(arguments: CodecKind.allCases) func aZeroRowStaysZero(kind: CodecKind) throws {
         let codec = try codec(kind, 300)
         let encoded = try encode(codec, [Float](repeating: 0, count: 300))
@@ -94,6 +136,6 @@ import Testing
         let encoded = try encode(codec, row)
         let query = codec.query(fromRow: encoded.bytes, encoded.statistics)
         #expect(query.squaredNorm == encoded.statistics.squaredNorm)
-        if kind == .int8 { #expect(query.bytes == encoded.bytes) }
+        if kind == .int8 { #expect(query.elements.contents == encoded.bytes) }
     }
 }

@@ -35,18 +35,47 @@ import Testing
         var total = 0.0
         for (layer, query) in zip(view.table.layers, query) {
             let stored = try view.vector(layer, at: place)
+            let elements = query.elements.contents
             switch layer.codec {
-            case .int8:
+            case .int8, .int4, .bit:
                 var sum: Int64 = 0
-                for (x, q) in zip(stored.bytes, query.bytes) {
-                    sum += Int64(Int8(bitPattern: x)) * Int64(Int8(bitPattern: q))
+                for i in 0..<layer.dims {
+                    sum +=
+                        level(stored.bytes, i, layer.codec) * element(elements, i, layer)
                 }
                 total += Double(sum) * (Double(stored.statistics.scale) * Double(query.scale))
-            case .f32, .f16:
-                total += laneScore(stored.bytes, query.bytes, layer)
+            case .f32, .f16, .bf16:
+                total += laneScore(stored.bytes, elements, layer)
             }
         }
         return total
+    }
+
+    /// The integer that stands for element i of a stored row.
+    private func level(_ row: [UInt8], _ i: Int, _ codec: CodecKind) -> Int64 {
+        switch codec {
+        case .int4: 2 * Int64(row[i / 2] >> UInt8(i % 2 * 4) & 15) - 15
+        case .bit: 2 * Int64(row[i / 8] >> UInt8(i % 8) & 1) - 1
+        default: Int64(Int8(bitPattern: row[i]))
+        }
+    }
+
+    /// Element i of a query, which int4 keeps in halves and bit in planes of each slab.
+    private func element(_ query: [UInt8], _ i: Int, _ layer: Layer) -> Int64 {
+        switch layer.codec {
+        case .int4:
+            return Int64(Int8(bitPattern: query[i / 2 + i % 2 * (query.count / 2)]))
+        case .bit:
+            let first = i / 32768 * 32768
+            let planeBytes = (min(32768, layer.dims - first) + 7) / 8
+            let start = first / 8 * 6 + (i - first) / 8
+            let bits = (0..<6).reduce(0) {
+                $0 | Int(query[start + $1 * planeBytes] >> UInt8(i % 8) & 1) << $1
+            }
+            return Int64(bits < 32 ? bits : bits - 64)
+        default:
+            return Int64(Int8(bitPattern: query[i]))
+        }
     }
 
     private func laneScore(_ row: [UInt8], _ query: [UInt8], _ layer: Layer) -> Double {
@@ -54,9 +83,15 @@ import Testing
         let perSlab = 4096 / elementBytes
         func element(_ i: Int) -> Double {
             row.withUnsafeBytes {
-                layer.codec == .f32
-                    ? Double($0.loadUnaligned(fromByteOffset: i * 4, as: Float.self))
-                    : Double($0.loadUnaligned(fromByteOffset: i * 2, as: Float16.self))
+                switch layer.codec {
+                case .f32: Double($0.loadUnaligned(fromByteOffset: i * 4, as: Float.self))
+                case .f16: Double($0.loadUnaligned(fromByteOffset: i * 2, as: Float16.self))
+                default:
+                    Double(
+                        Float(
+                            bitPattern: UInt32(
+                                $0.loadUnaligned(fromByteOffset: i * 2, as: UInt16.self)) << 16))
+                }
             }
         }
         func weight(_ i: Int) -> Double {
@@ -95,11 +130,12 @@ import Testing
 
     static let shapes: [Shape] = CodecKind.allCases.flatMap { codec in
         [
-            Shape(codec: codec, dims: 7, rows: 50, rowGroup: 1024),
+            Shape(codec: codec, dims: max(7, codec.minDims), rows: 50, rowGroup: 1024),
             Shape(codec: codec, dims: 64, rows: 33, rowGroup: 5),
             Shape(codec: codec, dims: 256, rows: 1, rowGroup: 1),
             Shape(codec: codec, dims: 4097, rows: 21, rowGroup: 8),
             Shape(codec: codec, dims: 20000, rows: 6, rowGroup: 4),
+            Shape(codec: codec, dims: 32781, rows: 7, rowGroup: 4),
         ]
     }
 
@@ -129,6 +165,32 @@ import Testing
             }
         }
         if rows.count > 5 { #expect(one[3] == one[1]) }
+    }
+
+    @Test(arguments: CodecKind.allCases, [2, 5, 40])
+    func aBatchScoresAsItsQueriesDoOneByOne(codec kind: CodecKind, queryCount: Int) throws {
+        let dims = 4500
+        let database = try TestDatabase()
+        var schema = TableSchema(
+            name: "t", layers: [.init(name: "grad", dims: dims, codec: kind)])
+        schema.rowsPerGroup = 90
+        try database.create(schema)
+        var random = SeededRandom(seed: UInt64(queryCount))
+        try database.ingest("t", ["grad": (0..<130).map { _ in random.vector(dims) }])
+        let view = try database.table("t").newest
+        let codec = try view.table.codec(view.table.layers[0], try KernelSet.chosen())
+        let queries = try (0..<queryCount).map { _ in [try codec.encodeQuery(random.vector(dims))] }
+        // With gaps of chunks that are left out.
+        var filter = RowSet(rowCount: view.rowCount)
+        for row in 0..<UInt64(130) where row < 30 || row % 7 == 0 { filter.insert(row) }
+        for filter in [nil, filter] {
+            let together = try scan(view, query: queries, filter: filter)
+            #expect(together.count == (filter?.count ?? 130))
+            for (index, query) in queries.enumerated() {
+                let alone = try scan(view, query: [query], filter: filter)
+                #expect(alone.mapValues { $0[0] } == together.mapValues { $0[index] })
+            }
+        }
     }
 
     @Test func severalLayersAddUpInSchemaOrder() throws {
