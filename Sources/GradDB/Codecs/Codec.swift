@@ -71,9 +71,23 @@ package struct EncodedQuery: Sendable {
     /// The elements of an integer query in natural order, one byte each.
     package var integers: AlignedBytes?
     /// Sums of the elements of an integer query, by slab.
-    package var slabSums: [Int32]
+    package let slabSums: [Int32]
+    /// The sum of all of them: added up once, because every row's score needs it.
+    let elementSum: Int64
     package var scale: Float
     package var squaredNorm: Double
+
+    init(
+        elements: AlignedBytes, integers: AlignedBytes?, slabSums: [Int32], scale: Float,
+        squaredNorm: Double
+    ) {
+        self.elements = elements
+        self.integers = integers
+        self.slabSums = slabSums
+        elementSum = slabSums.reduce(0) { $0 + Int64($1) }
+        self.scale = scale
+        self.squaredNorm = squaredNorm
+    }
 }
 
 /// One layer's encoding. Thread-safe: all state is constant.

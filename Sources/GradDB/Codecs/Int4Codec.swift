@@ -1,75 +1,42 @@
-// int4: rotate, then sixteen equal steps around zero, by RaBitQ's unbiased scale. The kernels see
-// codes c = 0...15; the levels 2c - 15 that they stand for come in at the end.
+// int4: rotate, then sixteen equal steps around zero: codes 0...15 for the levels 2c - 15.
 
 import CGradKernels
 
-package struct Int4Codec: Codec {
+package struct Int4Codec: LevelCodec {
     package let bitsPerElement = 4
-    private let rotated: RotatedRow
+    package let offset: Int64 = 15
+    package let queryLevels: Float = 127
+    package let rotated: RotatedRow
     private var kernels: KernelSet { rotated.kernels }
 
     /// The step, in standard deviations, that loses least of a Gaussian in sixteen equal steps
     /// (Max, Quantizing for minimum distortion, 1960).
     private static let step = 0.3352
 
-    package var dims: Int { rotated.dims }
-
     package init(dims: Int, seed: UInt64, kernels: KernelSet) {
         rotated = RotatedRow(.int4, dims: dims, seed: seed, kernels: kernels)
     }
 
-    package func encode(
-        _ row: UnsafeMutableBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer
-    ) throws(EncodingFailure) -> RowStatistics {
-        guard let x = row.baseAddress, let bytes = target.baseAddress else { return .zero }
-        try rotated.rotate(x)
-        let squaredNorm = kernels.table.sum_of_squares(x, dims)
-        guard squaredNorm > 0 else {
-            bytes.initializeMemory(as: UInt8.self, repeating: 0, count: rowBytes)
-            return .zero
-        }
+    package func quantize(
+        _ x: UnsafePointer<Float>, squaredNorm: Double, into codes: UnsafeMutablePointer<UInt8>
+    ) -> (dot: Double, squares: Double) {
         let step = Float(Self.step * (squaredNorm / Double(dims)).squareRoot())
         let levels = kernels.table.quantize_int4(
-            x, dims, 1 / max(step, Float.leastNormalMagnitude),
-            bytes.assumingMemoryBound(to: UInt8.self))
-        return RotatedRow.statistics(
-            squaredNorm: squaredNorm, dot: levels.dot, squares: Double(levels.squares))
+            x, dims, 1 / max(step, Float.leastNormalMagnitude), codes)
+        return (levels.dot, Double(levels.squares))
     }
 
-    /// Twice the code, less 15.
-    private func level(_ bytes: some RandomAccessCollection<UInt8>, _ i: Int) -> Int8 {
-        let byte = bytes[bytes.index(bytes.startIndex, offsetBy: i / 2)]
-        return 2 * Int8(i % 2 == 0 ? byte & 15 : byte >> 4) - 15
-    }
-
-    package func decode(
-        _ bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
-        into target: UnsafeMutableBufferPointer<Float>
-    ) {
-        for i in 0..<dims { target[i] = Float(level(bytes, i)) * statistics.scale }
-        if let x = target.baseAddress { rotated.rotation.applyInverse(x, kernels: kernels) }
-    }
-
-    package func encodeQuery(_ query: [Float]) throws(EncodingFailure) -> EncodedQuery {
-        let (elements, statistics) = try rotated.integers(of: query, levels: 127)
-        return self.query(elements, statistics)
-    }
-
-    package func query(fromRow bytes: [UInt8], _ statistics: RowStatistics) -> EncodedQuery {
-        query((0..<dims).map { level(bytes, $0) }, statistics)
+    package func code(_ bytes: UnsafeRawBufferPointer, _ i: Int) -> UInt8 {
+        i % 2 == 0 ? bytes[i / 2] & 15 : bytes[i / 2] >> 4
     }
 
     /// Elements 2j in the first half, elements 2j + 1 in the second.
-    private func query(_ elements: [Int8], _ statistics: RowStatistics) -> EncodedQuery {
-        let packed = AlignedBytes(count: 2 * rowBytes) { target in
+    package func arrange(_ elements: [Int8]) -> AlignedBytes {
+        AlignedBytes(count: 2 * rowBytes) { target in
             for (i, element) in elements.enumerated() {
                 target[i / 2 + i % 2 * rowBytes] = UInt8(bitPattern: element)
             }
         }
-        return EncodedQuery(
-            elements: packed, integers: elements.withUnsafeBytes(AlignedBytes.init),
-            slabSums: slabSums(elements), scale: statistics.scale,
-            squaredNorm: statistics.squaredNorm)
     }
 
     package func accumulate(
@@ -105,11 +72,5 @@ package struct Int4Codec: Codec {
                 rows?.assumingMemoryBound(to: UInt8.self), rowCount, stride, dims, packed,
                 queries, sums, queries)
         }
-    }
-
-    package func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double {
-        let querySum = query.slabSums.reduce(Int64(0)) { $0 + Int64($1) }
-        let levels = 2 * sum.integer - 15 * querySum
-        return Double(levels) * (Double(row.scale) * Double(query.scale))
     }
 }

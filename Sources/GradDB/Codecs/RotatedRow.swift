@@ -4,7 +4,7 @@
 import CGradKernels
 
 /// The rotation of a layer and what is done right after it.
-struct RotatedRow: Sendable {
+package struct RotatedRow: Sendable {
     let codec: CodecKind
     let rotation: Rotation
     let kernels: KernelSet
@@ -62,17 +62,6 @@ struct RotatedRow: Sendable {
             }
         }
         return (elements, statistics)
-    }
-
-    /// Statistics of a row that was quantised to odd levels v, by RaBitQ's estimator: `dot` is the
-    /// sum of v * x, `squares` that of v * v.
-    static func statistics(
-        squaredNorm: Double, dot: Double, squares: Double
-    ) -> RowStatistics {
-        let ratio = squaredNorm / dot
-        let residual = max(0, ratio * ratio * squares - squaredNorm).squareRoot()
-        return RowStatistics(
-            scale: Float(ratio), residualNorm: Float(residual), squaredNorm: squaredNorm)
     }
 }
 

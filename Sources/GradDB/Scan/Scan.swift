@@ -117,6 +117,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
                     rowGroup: UInt32(group), layer: layer.number, slab: UInt32(slab)),
                 rows: rows, codec: codec, kind: layer.codec, kernels: kernels)
             if slab == 0 { statistics = block.statistics() }
+            counters.blocks += 1
             if let batch = batches[index] {
                 try accumulate(block, slab: slab, codec: codec, batch: batch, mask: mask)
             } else {
@@ -156,11 +157,9 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
                         chunk.bytes, rowCount: chunk.rows.count, slab: slab,
                         query: queries[number], into: sums + number * rowCount)
                 }
-                counters.bytes += UInt64(chunk.bytes.count)
-                counters.multiplications += UInt64(chunk.rows.count * dims * queries.count)
+                count(chunk, dims: dims)
             }
         }
-        counters.blocks += 1
     }
 
     /// Verifies runs of chunks, then scores each against all queries while it is in the cache.
@@ -169,6 +168,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
         mask: [Bool]?
     ) throws {
         let stride = block.layout.stride
+        let dims = codec.dims(ofSlab: slab)
         let queries = request.queries.count
         try sums.withUnsafeMutableBufferPointer { sums in
             guard let sums = sums.baseAddress else { return }
@@ -182,9 +182,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
             }
             try block.forEachChunk(mask: mask) { chunk in
                 try block.verify(chunk, hash: kernels.hash(chunk.bytes))
-                counters.bytes += UInt64(chunk.bytes.count)
-                counters.multiplications +=
-                    UInt64(chunk.rows.count * codec.dims(ofSlab: slab) * queries)
+                count(chunk, dims: dims)
                 if let verified = run, verified.rows.upperBound == chunk.rows.lowerBound {
                     run = (
                         verified.rows.lowerBound..<chunk.rows.upperBound,
@@ -200,7 +198,11 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
             }
             score()
         }
-        counters.blocks += 1
+    }
+
+    private func count(_ chunk: BlockReader.Chunk, dims: Int) {
+        counters.bytes += UInt64(chunk.bytes.count)
+        counters.multiplications += UInt64(chunk.rows.count * dims * request.queries.count)
     }
 
     private func reset(_ array: inout [Double], count: Int) {
