@@ -17,7 +17,6 @@ let package = Package(
     targets: [
         .systemLibrary(
             name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
-        // Declared for batches of float queries; nothing imports it yet, so nothing links it.
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
@@ -29,7 +28,7 @@ let package = Package(
         .target(
             name: "GradDB",
             dependencies: [
-                "CGradKernels", "CRocksDB", "CZstd",
+                "CGradKernels", "COpenBLAS", "CRocksDB", "CZstd",
                 .product(name: "BitCollections", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),

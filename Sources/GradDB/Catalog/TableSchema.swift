@@ -35,7 +35,8 @@ public struct TableSchema: Sendable {
 
     /// Names that mean something else in a query.
     package static let reservedFieldNames: Set<String> = [
-        "id", "row", "score", "rank", "checkpoint", "query", "end", "layer", "token",
+        "id", "row", "score", "rank", "checkpoint", "query", "end", "layer", "token", "score_low",
+        "score_high", "expected_recall",
     ]
 
     /// - Throws: `.usage` saying what is wrong.

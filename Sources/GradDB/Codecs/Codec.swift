@@ -72,8 +72,18 @@ package struct EncodedQuery: Sendable {
     package var integers: AlignedBytes?
     /// Sums of the elements of an integer query, by slab.
     package let slabSums: [Int32]
-    /// The sum of all of them: added up once, because every row's score needs it.
-    let elementSum: Int64
+
+    /// The norm of what is scored. That of a stored row of few levels exceeds the row's own.
+    var decodedNorm: Double {
+        guard let integers else { return squaredNorm.squareRoot() }
+        let squares = integers.contents.reduce(Int64(0)) {
+            $0 + Int64(Int8(bitPattern: $1)) * Int64(Int8(bitPattern: $1))
+        }
+        return Double(scale) * Double(squares).squareRoot()
+    }
+
+    /// The sum of the elements in the first `slabs` slabs.
+    func elementSum(slabs: Int) -> Int64 { slabSums.prefix(slabs).reduce(0) { $0 + Int64($1) } }
     package var scale: Float
     package var squaredNorm: Double
 
@@ -84,7 +94,6 @@ package struct EncodedQuery: Sendable {
         self.elements = elements
         self.integers = integers
         self.slabSums = slabSums
-        elementSum = slabSums.reduce(0) { $0 + Int64($1) }
         self.scale = scale
         self.squaredNorm = squaredNorm
     }
@@ -128,8 +137,25 @@ package protocol Codec: Sendable {
     /// The kernels that score several queries at once; nil where one after the other is as well.
     var batchKernels: BatchKernels? { get }
 
-    /// The layer's dot product, from what all slabs added up.
-    func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double
+    /// As `hashAndAccumulate`, in single precision: faster, with a bound on the error. Only for
+    /// codecs that `canEstimate`.
+    func hashAndEstimate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
+    ) -> UInt64
+
+    /// Writes the elements of slab `slab` of so many rows as floats: for products of matrices in
+    /// single precision. Only where `isFloat`.
+    func widen(
+        _ chunk: UnsafeRawBufferPointer, count: Int, into target: UnsafeMutablePointer<Float>)
+
+    /// Whether one query is scored faster in single precision.
+    var canEstimate: Bool { get }
+    /// Whether stored elements are floats, so that several queries are a product of matrices.
+    var isFloat: Bool { get }
+
+    /// How what the first `slabs` slabs added up becomes their dot product.
+    func term(of query: EncodedQuery, slabs: Int) -> ScoreTerm
 }
 
 /// Eight bytes that hold the running sum of a row and query: an exact integer or a double.
@@ -152,6 +178,20 @@ extension UnsafeMutablePointer<Accumulator> {
 
 extension Codec {
     package var batchKernels: BatchKernels? { nil }
+    package var canEstimate: Bool { false }
+    package var isFloat: Bool { false }
+
+    package func hashAndEstimate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
+    ) -> UInt64 {
+        hashAndAccumulate(chunk, rowCount: rowCount, slab: slab, query: query, into: sums)
+    }
+
+    package func widen(
+        _ chunk: UnsafeRawBufferPointer, count: Int, into target: UnsafeMutablePointer<Float>
+    ) {}
+
     package var rowBytes: Int { (dims * bitsPerElement + 7) / 8 }
     package var geometry: SlabGeometry { SlabGeometry(rowBytes: rowBytes) }
     private var dimsPerSlab: Int { SlabGeometry.slabBytes * 8 / bitsPerElement }

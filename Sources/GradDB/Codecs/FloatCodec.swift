@@ -57,9 +57,16 @@ package struct FloatCodec: Codec {
             query.elements.pointer(at: firstDim(ofSlab: slab) * 4, as: Float.self), sums.doubles)
     }
 
-    package func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double {
-        sum.double
+    package var isFloat: Bool { true }
+
+    package func widen(
+        _ chunk: UnsafeRawBufferPointer, count: Int, into target: UnsafeMutablePointer<Float>
+    ) {
+        guard let bytes = chunk.baseAddress else { return }
+        UnsafeMutableRawPointer(target).copyMemory(from: bytes, byteCount: count * 4)
     }
+
+    package func term(of query: EncodedQuery, slabs: Int) -> ScoreTerm { .doubles }
 }
 
 /// A query as f32, for the codecs that score floats.

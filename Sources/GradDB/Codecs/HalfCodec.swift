@@ -31,7 +31,7 @@ package struct HalfCodec: Codec {
         case .bf16: kernels.table.f32_to_bf16(x, halves, dims)
         }
         // Back again: the norm is that of what is stored, and an overflow shows as infinity.
-        widen(halves, to: x)
+        widen(UnsafeRawBufferPointer(target), count: dims, into: x)
         let overflow = kernels.table.find_nonfinite(x, dims)
         guard overflow == dims else {
             throw EncodingFailure(
@@ -45,16 +45,16 @@ package struct HalfCodec: Codec {
         _ bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
         into target: UnsafeMutableBufferPointer<Float>
     ) {
-        guard let halves = bytes.baseAddress?.assumingMemoryBound(to: UInt16.self),
-            let floats = target.baseAddress
-        else { return }
-        widen(halves, to: floats)
+        if let floats = target.baseAddress { widen(bytes, count: dims, into: floats) }
     }
 
-    private func widen(_ halves: UnsafePointer<UInt16>, to floats: UnsafeMutablePointer<Float>) {
+    package func widen(
+        _ chunk: UnsafeRawBufferPointer, count: Int, into target: UnsafeMutablePointer<Float>
+    ) {
+        let halves = chunk.baseAddress?.assumingMemoryBound(to: UInt16.self)
         switch format {
-        case .f16: kernels.table.f16_to_f32(halves, floats, dims)
-        case .bf16: kernels.table.bf16_to_f32(halves, floats, dims)
+        case .f16: kernels.table.f16_to_f32(halves, target, count)
+        case .bf16: kernels.table.bf16_to_f32(halves, target, count)
         }
     }
 
@@ -96,7 +96,22 @@ package struct HalfCodec: Codec {
         }
     }
 
-    package func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double {
-        sum.double
+    package var canEstimate: Bool { true }
+    package var isFloat: Bool { true }
+
+    package func hashAndEstimate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
+    ) -> UInt64 {
+        let estimate =
+            format == .f16
+            ? kernels.table.hash_and_estimate_f16 : kernels.table.hash_and_estimate_bf16
+        return estimate?(
+            chunk.baseAddress?.assumingMemoryBound(to: UInt16.self), rowCount,
+            dims(ofSlab: slab),
+            query.elements.pointer(at: firstDim(ofSlab: slab) * 4, as: Float.self), sums.doubles)
+            ?? 0
     }
+
+    package func term(of query: EncodedQuery, slabs: Int) -> ScoreTerm { .doubles }
 }

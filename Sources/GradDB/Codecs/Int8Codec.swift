@@ -80,7 +80,7 @@ package struct Int8Codec: Codec {
         }
     }
 
-    package func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double {
-        Double(sum.integer) * (Double(row.scale) * Double(query.scale))
+    package func term(of query: EncodedQuery, slabs: Int) -> ScoreTerm {
+        .integers(factor: 1, addend: 0, scale: Double(query.scale))
     }
 }

@@ -74,8 +74,9 @@ extension LevelCodec {
             squaredNorm: statistics.squaredNorm)
     }
 
-    package func finish(_ sum: Accumulator, row: RowStatistics, query: EncodedQuery) -> Double {
-        let levels = 2 * sum.integer - offset * query.elementSum
-        return Double(levels) * (Double(row.scale) * Double(query.scale))
+    package func term(of query: EncodedQuery, slabs: Int) -> ScoreTerm {
+        .integers(
+            factor: 2, addend: -offset * query.elementSum(slabs: slabs),
+            scale: Double(query.scale))
     }
 }

@@ -5,213 +5,141 @@
 // and one query, and the consumer orders rows by score and row number.
 
 package struct Scan: Sendable {
-    private let request: ScanRequest
-    private let kernels: KernelSet
-    private let codecs: [any Codec]
-    /// By layer; nil where queries are scored one by one.
-    private let batches: [QueryBatch?]
-    private let units: [Unit]
-
-    /// One row group: what a thread takes at a time.
-    private struct Unit: Sendable {
-        var segment: SegmentDocument
-        var group: Int
-    }
+    let request: ScanRequest
+    let columns: [ColumnScorer]
+    /// The row groups, in the order in which they are handed out.
+    package let units: [ScanUnit]
 
     package init(_ request: ScanRequest) throws {
         self.request = request
-        kernels = try KernelSet.chosen()
-        let table = request.view.table
-        let kernels = self.kernels
-        codecs = try request.layers.map { try table.codec($0, kernels) }
-        batches = zip(codecs, request.layers.indices).map { codec, layer in
-            QueryBatch(request.queries.map { $0[layer] }, codec: codec)
+        let kernels = try KernelSet.chosen()
+        columns = try request.columns.enumerated().map { index, column in
+            try ColumnScorer(
+                column, request.view.table, queries: request.queries.map { $0[index] },
+                kernels: kernels)
         }
         units = request.view.segments(of: request.checkpoint).flatMap { segment in
-            (0..<segment.rowGroups).map { Unit(segment: segment, group: $0) }
+            (0..<segment.rowGroups).map { ScanUnit(segment: segment, group: $0) }
         }
     }
 
     /// Threads that will call `consume`, each with its own worker number.
     package var workerCount: Int { max(1, min(request.threads, units.count)) }
 
-    /// Scans everything. `consume` gets each row group's scores on the thread that computed them;
-    /// it must not keep the pointers.
+    /// Scans everything, or until the deadline. `consume` gets each row group's scores on the
+    /// thread that computed them; it must not keep the pointers.
     package func run(
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
     ) throws -> ScanCounters {
-        let workers = (0..<workerCount).map { _ in
-            ScanWorker(request: request, codecs: codecs, batches: batches, kernels: kernels)
-        }
-        try Parallel.forEach(units.count, threads: workerCount) { index, worker in
+        let workers = (0..<workerCount).map { ScanWorker(self, number: $0) }
+        try Parallel.forEach(units.count, threads: workerCount) { turn, worker in
             try request.cancellation.check()
-            let unit = units[index]
-            try workers[worker].scan(unit.segment, group: unit.group) { scores in
-                try consume(worker, scores)
+            var unit = turn
+            if let deadline = request.deadline {
+                // Even the shortest time gives an answer.
+                guard turn < workerCount || ContinuousClock.now < deadline else { return }
+                unit = scattered(turn)
             }
+            try workers[worker].scan(unit) { scores in try consume(worker, scores) }
         }
         return workers.reduce(into: ScanCounters()) { $0 += $1.counters }
     }
+
+    /// A permutation of the units, so that those which a deadline leaves are spread over the table.
+    private func scattered(_ turn: Int) -> Int {
+        // A prime is coprime to any count but its multiples.
+        let prime = 7_919
+        return units.count % prime == 0 ? turn : turn % units.count * prime % units.count
+    }
 }
 
-/// One thread's state: buffers that are reused from row group to row group.
+/// One thread's state.
 private final class ScanWorker: @unchecked Sendable {  // used by one thread at a time
-    private let request: ScanRequest
-    private let codecs: [any Codec]
-    private let batches: [QueryBatch?]
-    private let kernels: KernelSet
-    private var sums: [Accumulator] = []
-    private var dots: [Double] = []
-    private var squaredNorms: [Double] = []
+    private let scan: Scan
+    private let number: Int
+    private let scratch = ScanScratch()
+    private var scores: RunningScores
     private(set) var counters = ScanCounters()
 
-    init(
-        request: ScanRequest, codecs: [any Codec], batches: [QueryBatch?], kernels: KernelSet
-    ) {
-        self.request = request
-        self.codecs = codecs
-        self.batches = batches
-        self.kernels = kernels
+    init(_ scan: Scan, number: Int) {
+        self.scan = scan
+        self.number = number
+        scores = RunningScores(scan.columns)
     }
 
-    func scan(
-        _ segment: SegmentDocument, group: Int, _ consume: (GroupScores) throws -> Void
-    ) throws {
-        let rows = try request.view.rowMap(segment, group: group)
-        let mask = request.filter.map { filter in rows.map(filter.contains) }
+    func scan(_ index: Int, _ consume: (GroupScores) throws -> Void) throws {
+        let request = scan.request
+        let unit = scan.units[index]
+        let rows = try request.view.rowMap(unit.segment, group: unit.group)
+        var mask = request.filter.map { filter in rows.map(filter.contains) }
+        try excludeByNorms(unit, rows: rows.count, &mask)
         if let mask, !mask.contains(true) {
             counters.skippedRowGroups += 1
             return
         }
-        let queries = request.queries.count
-        reset(&dots, count: rows.count * queries)
-        reset(&squaredNorms, count: rows.count)
-        for layer in request.layers.indices {
-            try scan(layer, segment, group: group, rows: rows.count, mask: mask)
-        }
+        scores.reset(rows: rows.count, queries: request.queries.count)
+        for column in scan.columns { try scan(column, unit, rows: rows.count, mask) }
+        scores.complete()
         counters.rows += mask.map { $0.count { $0 } } ?? rows.count
         counters.rowGroups += 1
-        try dots.withUnsafeBufferPointer { dots in
-            try squaredNorms.withUnsafeBufferPointer { norms in
-                try consume(
-                    GroupScores(rows: rows, mask: mask, dots: dots, squaredNorms: norms))
-            }
-        }
+        try scores.withScores(unit: index, rows: rows, mask: mask, consume)
     }
 
     /// Adds one layer's dot products and squared norms.
     private func scan(
-        _ index: Int, _ segment: SegmentDocument, group: Int, rows: Int, mask: [Bool]?
+        _ column: ColumnScorer, _ unit: ScanUnit, rows: Int, _ mask: [Bool]?
     ) throws {
-        let layer = request.layers[index]
-        let codec = codecs[index]
-        let queries = request.queries.map { $0[index] }
-        reset(&sums, count: rows * queries.count)
-        var statistics: [RowStatistics] = []
-        for slab in 0..<codec.geometry.slabCount {
-            try request.cancellation.check()
-            let block = try BlockReader(
-                request.view.store,
-                BlockKey(
-                    table: request.view.table.document.table, segment: segment.segment,
-                    rowGroup: UInt32(group), layer: layer.number, slab: UInt32(slab)),
-                rows: rows, codec: codec, kind: layer.codec, kernels: kernels)
-            if slab == 0 { statistics = block.statistics() }
-            counters.blocks += 1
-            if let batch = batches[index] {
-                try accumulate(block, slab: slab, codec: codec, batch: batch, mask: mask)
-            } else {
-                try accumulate(block, slab: slab, codec: codec, queries: queries, mask: mask)
+        let request = scan.request
+        try scratch.withZeroedSums(count: rows * column.queries.count) { sums in
+            var statistics: [RowStatistics] = []
+            for slab in 0..<column.column.slabs {
+                try request.cancellation.check()
+                let block = try column.block(request.view, unit, rows: rows, slab: slab)
+                if slab == 0 { statistics = block.statistics() }
+                try column.accumulate(
+                    block, slab: slab, mask: mask, scratch: scratch, into: sums, &counters)
             }
-        }
-        for row in 0..<rows { squaredNorms[row] += statistics[row].squaredNorm }
-        // A batch leaves its sums row by row, single queries leave them query by query.
-        let (rowStep, queryStep) = batches[index] == nil ? (1, rows) : (queries.count, 1)
-        for (number, query) in queries.enumerated() {
-            for row in 0..<rows {
-                dots[number * rows + row] += codec.finish(
-                    sums[row * rowStep + number * queryStep], row: statistics[row], query: query)
-            }
+            column.finish(sums, rows: statistics, scratch: scratch, into: &scores)
         }
     }
 
-    /// Verifies and scores one block, chunk by chunk: the first query takes the checksum along, the
-    /// others find the chunk in the cache.
-    private func accumulate(
-        _ block: borrowing BlockReader, slab: Int, codec: any Codec, queries: [EncodedQuery],
-        mask: [Bool]?
-    ) throws {
-        let rowCount = block.layout.rows
-        let dims = codec.dims(ofSlab: slab)
-        guard let first = queries.first else { return }
-        try sums.withUnsafeMutableBufferPointer { sums in
-            guard let sums = sums.baseAddress else { return }
-            // A chunk none of whose rows count is neither read nor verified.
-            try block.forEachChunk(mask: mask) { chunk in
-                let sums = sums + chunk.rows.lowerBound
-                let hash = codec.hashAndAccumulate(
-                    chunk.bytes, rowCount: chunk.rows.count, slab: slab, query: first, into: sums)
-                try block.verify(chunk, hash: hash)
-                for number in queries.indices.dropFirst() {
-                    codec.accumulate(
-                        chunk.bytes, rowCount: chunk.rows.count, slab: slab,
-                        query: queries[number], into: sums + number * rowCount)
-                }
-                count(chunk, dims: dims)
+    /// Takes out rows whose norms alone show that they cannot matter: a dot product is at most the
+    /// product of the norms (Cauchy and Schwarz), and the norms stand at the head of the blocks.
+    private func excludeByNorms(_ unit: ScanUnit, rows: Int, _ mask: inout [Bool]?) throws {
+        let request = scan.request
+        let nothing = [Double](repeating: 0, count: request.queries.count)
+        guard let mayMatter = request.mayMatter, !mayMatter(number, nothing) else { return }
+        var norms: [[Double]] = []
+        for column in scan.columns {
+            let block = try column.block(request.view, unit, rows: rows, slab: 0)
+            // The norm of what is decoded, which is what is scored.
+            norms.append(
+                block.statistics().map {
+                    ($0.squaredNorm + Double($0.residualNorm) * Double($0.residualNorm))
+                        .squareRoot()
+                })
+        }
+        /// More than the rounding of residual norms to single precision.
+        let slack = 1 + 1e-6
+        func bounds(_ norm: (Int) -> Double) -> [Double] {
+            request.queries.indices.map { query in
+                slack
+                    * scan.columns.indices.reduce(0) {
+                        $0 + scan.columns[$1].queryNorms[query] * norm($1)
+                    }
             }
         }
-    }
-
-    /// Verifies runs of chunks, then scores each against all queries while it is in the cache.
-    private func accumulate(
-        _ block: borrowing BlockReader, slab: Int, codec: any Codec, batch: QueryBatch,
-        mask: [Bool]?
-    ) throws {
-        let stride = block.layout.stride
-        let dims = codec.dims(ofSlab: slab)
-        let queries = request.queries.count
-        try sums.withUnsafeMutableBufferPointer { sums in
-            guard let sums = sums.baseAddress else { return }
-            var run: (rows: Range<Int>, bytes: UnsafeRawBufferPointer)?
-            func score() {
-                guard let verified = run else { return }
-                run = nil
-                batch.accumulate(
-                    verified.bytes, rowCount: verified.rows.count, slab: slab,
-                    into: sums + verified.rows.lowerBound * queries)
-            }
-            try block.forEachChunk(mask: mask) { chunk in
-                try block.verify(chunk, hash: kernels.hash(chunk.bytes))
-                count(chunk, dims: dims)
-                if let verified = run, verified.rows.upperBound == chunk.rows.lowerBound {
-                    run = (
-                        verified.rows.lowerBound..<chunk.rows.upperBound,
-                        UnsafeRawBufferPointer(
-                            start: verified.bytes.baseAddress,
-                            count: verified.bytes.count + chunk.bytes.count)
-                    )
-                } else {
-                    score()
-                    run = (chunk.rows, chunk.bytes)
-                }
-                if (run?.rows.count ?? 0) * stride >= QueryBatch.rowBytes { score() }
-            }
-            score()
+        let largest = norms.map { $0.max() ?? 0 }
+        guard mayMatter(number, bounds { largest[$0] }) else {
+            mask = [Bool](repeating: false, count: rows)
+            return
         }
-    }
-
-    private func count(_ chunk: BlockReader.Chunk, dims: Int) {
-        counters.bytes += UInt64(chunk.bytes.count)
-        counters.multiplications += UInt64(chunk.rows.count * dims * request.queries.count)
-    }
-
-    private func reset(_ array: inout [Double], count: Int) {
-        array.removeAll(keepingCapacity: true)
-        array.append(contentsOf: repeatElement(0, count: count))
-    }
-
-    private func reset(_ array: inout [Accumulator], count: Int) {
-        array.removeAll(keepingCapacity: true)
-        array.append(contentsOf: repeatElement(Accumulator(), count: count))
+        let least = norms.map { $0.min() ?? 0 }
+        guard !mayMatter(number, bounds { least[$0] }) else { return }
+        var kept = mask ?? [Bool](repeating: true, count: rows)
+        for row in 0..<rows where kept[row] {
+            kept[row] = mayMatter(number, bounds { norms[$0][row] })
+        }
+        mask = kept
     }
 }

@@ -1,25 +1,50 @@
 // What a scan is asked, and what it reports.
 
+/// What a scan reads of a layer: all that the layer's score is defined by, or less, for an estimate.
+package struct ScanColumn: Sendable {
+    package var layer: Layer
+    package var encoding: LayerEncoding
+    /// How many of the encoding's slabs, from the first on.
+    package var slabs: Int
+    /// The codec that defines the layer's score.
+    package var target: CodecKind
+    /// Whether single precision is enough: faster, with a known bound on the error. Only codecs of
+    /// floats differ.
+    package var isSinglePrecision = false
+
+    package init(layer: Layer, encoding: LayerEncoding, slabs: Int, target: CodecKind) {
+        self.layer = layer
+        self.encoding = encoding
+        self.slabs = slabs
+        self.target = target
+    }
+}
+
 /// One pass over the vectors of a checkpoint, scoring every row against every query.
 package struct ScanRequest: Sendable {
     package var view: TableView
     package var checkpoint: CheckpointDocument
     /// The layers that count, in the table's order.
-    package var layers: [Layer]
-    /// One per query, each with one encoded vector per layer of `layers`.
+    package var columns: [ScanColumn]
+    /// One per query, each with one vector per column, encoded for the column's codec.
     package var queries: [[EncodedQuery]]
     /// Rows that count; nil is all.
     package var filter: RowSet?
     package var threads: Int
     package var cancellation: Cancellation
+    /// No row group but the first is begun after this; nil scans all of them.
+    package var deadline: ContinuousClock.Instant?
+    /// Whether a row whose dot products lie within ± these (one per query) may still matter to who
+    /// consumes the scores. Asked with the norms of row groups, then of rows; nil: all may.
+    package var mayMatter: (@Sendable (_ worker: Int, _ bounds: [Double]) -> Bool)?
 
     package init(
-        view: TableView, checkpoint: CheckpointDocument, layers: [Layer],
+        view: TableView, checkpoint: CheckpointDocument, columns: [ScanColumn],
         queries: [[EncodedQuery]], filter: RowSet?, threads: Int, cancellation: Cancellation
     ) {
         self.view = view
         self.checkpoint = checkpoint
-        self.layers = layers
+        self.columns = columns
         self.queries = queries
         self.filter = filter
         self.threads = threads
@@ -27,8 +52,16 @@ package struct ScanRequest: Sendable {
     }
 }
 
+/// One row group: what a thread takes at a time.
+package struct ScanUnit: Sendable {
+    package var segment: SegmentDocument
+    package var group: Int
+}
+
 /// The scores of one row group: what a scan hands to whoever selects.
 package struct GroupScores {
+    /// Which of the scan's units it is.
+    package let unit: Int
     /// Row numbers, in stored order.
     package let rows: [UInt64]
     /// Which of them count; nil is all. The others' scores mean nothing.
@@ -37,6 +70,9 @@ package struct GroupScores {
     package let dots: UnsafeBufferPointer<Double>
     /// Per row, the sum of squares over the chosen layers.
     package let squaredNorms: UnsafeBufferPointer<Double>
+    /// How far each of `dots` may be off: a bound, or a standard deviation (`ScanColumn.error`).
+    /// Empty where they are exact.
+    package let errors: UnsafeBufferPointer<Double>
 }
 
 /// What a scan did.

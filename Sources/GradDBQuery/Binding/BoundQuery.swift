@@ -32,9 +32,12 @@ package struct OutputColumn: Equatable, Sendable {
 package struct BoundCheckpoint: Sendable {
     package var document: CheckpointDocument
     package var weight: Double
-    /// One per query vector, each with one encoded vector per chosen layer. Queries that are rows
-    /// of the table differ from checkpoint to checkpoint; queries from files do not.
-    package var queries: [[EncodedQuery]]
+    /// By tier, query vector and layer, encoded for the tier's codec. Queries that are rows of the
+    /// table differ from checkpoint to checkpoint; queries from files do not.
+    package var queries: [[[EncodedQuery]]]
+
+    /// The queries as scores are defined: for the finest encodings.
+    package var exactQueries: [[EncodedQuery]] { queries[0] }
 }
 
 package struct BoundQuery: Sendable {
@@ -44,6 +47,9 @@ package struct BoundQuery: Sendable {
     package var measure: Measure
     /// In the table's order.
     package var layers: [Layer]
+    /// Which encoding of each layer to read. The first tier has the finest, which define the
+    /// scores; the others, for estimates, coarser and coarser ones.
+    package var tiers: [[LayerEncoding]]
     package var checkpoints: [BoundCheckpoint]
     /// Whether scores are summed by weight (ACROSS), or are those of the one checkpoint.
     package var isWeighted: Bool
@@ -60,6 +66,13 @@ package struct BoundQuery: Sendable {
     package static let defaultTop = 10
 
     package var queryCount: Int { queryNames.count }
+    package var accuracy: Accuracy { statement.accuracy?.value ?? .exact }
+    package var isBudgeted: Bool {
+        if case .budget = accuracy { return true }
+        return false
+    }
+    /// Rows wanted of each answer, at both ends together.
+    package var wanted: Int { top + bottom }
 
     /// The answers' names: one per query, or one for all of them.
     package var answerNames: [String] {

@@ -23,11 +23,13 @@ package struct QueryBinder {
         let view = try self.view(of: table, statement)
         let layers = try self.layers(of: table, statement)
         let (documents, isWeighted) = try checkpoints(of: view, statement)
-        let vectors = try QueryVectorBinder(view: view, layers: layers, options: options)
-            .bind(statement, checkpoints: documents.map(\.document))
+        let tiers = self.tiers(of: view, layers, statement.accuracy?.value ?? .exact)
+        let vectors = try QueryVectorBinder(
+            view: view, layers: layers, tiers: tiers, options: options
+        ).bind(statement, checkpoints: documents.map(\.document))
         var bound = BoundQuery(
             statement: statement, view: view, columns: try columns(of: table, statement),
-            measure: statement.measure.value, layers: layers,
+            measure: statement.measure.value, layers: layers, tiers: tiers,
             checkpoints: zip(documents, vectors.queries).map { checkpoint, queries in
                 BoundCheckpoint(
                     document: checkpoint.document, weight: checkpoint.weight, queries: queries)
@@ -161,6 +163,16 @@ package struct QueryBinder {
             chosen.formUnion(matches.map(\.number))
         }
         return table.layers.filter { chosen.contains($0.number) }
+    }
+
+    /// The encodings of each tier: those of a layer one after the other, and its coarsest from
+    /// there on.
+    private func tiers(
+        of view: TableView, _ layers: [Layer], _ accuracy: Accuracy
+    ) -> [[LayerEncoding]] {
+        let encodings = layers.map(view.encodings(of:))
+        let count = accuracy == .exact ? 1 : encodings.map(\.count).max() ?? 1
+        return (0..<count).map { tier in encodings.map { $0[min(tier, $0.count - 1)] } }
     }
 
     // MARK: ACROSS

@@ -1,10 +1,11 @@
-// Loads the query vectors of a statement and encodes them for each layer's codec.
+// Loads the query vectors of a statement and encodes them for the codecs of each tier.
 
 import GradDB
 
 struct QueryVectorBinder {
     let view: TableView
     let layers: [Layer]
+    let tiers: [[LayerEncoding]]
     let options: QueryOptions
 
     struct Vectors {
@@ -12,8 +13,8 @@ struct QueryVectorBinder {
         var names: [String]
         /// What the answer calls all of them together.
         var sourceName: String
-        /// By checkpoint, query and layer.
-        var queries: [[[EncodedQuery]]]
+        /// By checkpoint, tier, query and layer.
+        var queries: [[[[EncodedQuery]]]]
     }
 
     func bind(_ statement: Statement, checkpoints: [CheckpointDocument]) throws -> Vectors {
@@ -49,9 +50,9 @@ struct QueryVectorBinder {
             throw GradDBError(.badInput, "\(path) holds no query vectors: it has 0 rows")
         }
         let kernels = try KernelSet.chosen()
-        var queries = [[EncodedQuery]](repeating: [], count: count)
-        for layer in layers {
-            let codec = try view.table.codec(layer, kernels)
+        var queries = tiers.map { _ in [[EncodedQuery]](repeating: [], count: count) }
+        for (index, layer) in layers.enumerated() {
+            let codecs = try tiers.map { try view.table.codec(layer, $0[index].codec, kernels) }
             let matrix = try file.matrix(layer.name, allowVector: true)
             guard matrix.dims == layer.dims else {
                 throw GradDBError(
@@ -62,7 +63,9 @@ struct QueryVectorBinder {
             for row in 0..<count {
                 let floats = try file.floats(layer.name, row: row, matrix, kernels: kernels)
                 do throws(EncodingFailure) {
-                    queries[row].append(try codec.encodeQuery(floats))
+                    for (tier, codec) in codecs.enumerated() {
+                        queries[tier][row].append(try codec.encodeQuery(floats))
+                    }
                 } catch {
                     throw GradDBError(
                         .badInput, "\(path), row \(row), layer '\(layer.name)': \(error.reason)")
@@ -103,19 +106,45 @@ struct QueryVectorBinder {
                     "this row has no vector at checkpoint '\(checkpoint.name)'", at: range,
                     expected: "a row that was ingested for that checkpoint")
             }
-            return try layers.map { layer in
-                let stored = try view.vector(layer, at: place)
-                return try view.table.codec(layer, kernels)
-                    .query(fromRow: stored.bytes, stored.statistics)
+            let byLayer = try layers.indices.map { try tierQueries($0, at: place, kernels) }
+            return tiers.indices.map { tier in [byLayer.map { $0[tier] }] }
+        }
+        return Vectors(names: [name], sourceName: name, queries: queries)
+    }
+
+    /// A stored vector as a query of each tier: as it is stored for the finest encoding, which
+    /// defines its score, and made anew from that for the coarser ones.
+    private func tierQueries(
+        _ index: Int, at place: (segment: SegmentDocument, group: Int, index: Int),
+        _ kernels: KernelSet
+    ) throws -> [EncodedQuery] {
+        let layer = layers[index]
+        let stored = try view.vector(layer, at: place)
+        let finest = try view.table.codec(layer, tiers[0][index].codec, kernels)
+        var queries = [finest.query(fromRow: stored.bytes, stored.statistics)]
+        guard tiers.count > 1 else { return queries }
+        let floats = [Float](unsafeUninitializedCapacity: layer.dims) { target, count in
+            stored.bytes.withUnsafeBytes {
+                let target = UnsafeMutableBufferPointer(rebasing: target[..<layer.dims])
+                finest.decode($0, stored.statistics, into: target)
+            }
+            count = layer.dims
+        }
+        for tier in tiers.dropFirst() {
+            let codec = try view.table.codec(layer, tier[index].codec, kernels)
+            do throws(EncodingFailure) {
+                queries.append(try codec.encodeQuery(floats))
+            } catch {
+                throw GradDBError(.badInput, "layer '\(layer.name)': \(error.reason)")
             }
         }
-        return Vectors(names: [name], sourceName: name, queries: queries.map { [$0] })
+        return queries
     }
 
     /// The cosine with a zero vector is not defined; a score of 0 would look like an answer.
     private func refuseZero(_ vectors: Vectors) throws {
         for queries in vectors.queries {
-            for (query, name) in zip(queries, vectors.names)
+            for (query, name) in zip(queries[0], vectors.names)
             where query.allSatisfy({ $0.squaredNorm == 0 }) {
                 throw GradDBError(
                     .badInput,

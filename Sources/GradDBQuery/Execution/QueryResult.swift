@@ -11,6 +11,11 @@ public struct ResultRow: Sendable {
     public var end: RankingEnd
     public var id: RowID
     public var score: Double
+    /// Under BUDGET: where the exact score lies, with a probability of 0.999.
+    public var interval: ClosedRange<Double>?
+    /// Under BUDGET: the share of the true answer that is expected among the rows of this query
+    /// and end.
+    public var expectedRecall: Double?
     /// By position in the result's `columns`; nil is NULL.
     public var values: [FieldValue?]
 }
@@ -20,6 +25,8 @@ public struct QueryResult: Sendable {
     /// Names of the columns that SELECT asked for.
     public var columns: [String]
     public var rows: [ResultRow]
+    /// Whether scores may be estimates (BUDGET), so that rows have intervals.
+    public var hasEstimates: Bool
     /// What ran, with what happened at each step.
     public var plan: PlanNode
 }

@@ -20,18 +20,22 @@ package struct QueryRunner {
         } facts: { filter in
             [("rows", .count(filter?.count ?? Int(query.view.rowCount)))]
         }
-        let (answers, scored) =
+        let selected =
             query.isWeighted
-            ? try selectFromSums(filter, &plan) : try selectFromScan(filter, &plan)
+            ? try selectFromSums(filter, &plan) : try selectFromOne(filter, &plan)
         let rows = try measured("hydrate", &plan) {
-            try hydrate(answers)
+            try hydrate(selected)
         } facts: { rows in
             [("rows", .count(rows.count))]
         }
         // These run inside the scan, on its threads and in its time: only their rows are known.
-        for name in ["score", "reduce", "sum"] { plan.record(name, [[("rows", .count(scored))]]) }
+        for name in ["score", "reduce", "sum"] {
+            plan.record(name, [[("rows", .count(selected.rows))]])
+        }
         plan.record("select", [[("rows", .count(rows.count))]])
-        return QueryResult(columns: query.columns.map(\.name), rows: rows, plan: plan)
+        return QueryResult(
+            columns: query.columns.map(\.name), rows: rows, hasEstimates: query.isBudgeted,
+            plan: plan)
     }
 
     /// Running sums of one statement may take this much.
@@ -92,86 +96,62 @@ package struct QueryRunner {
 
     // MARK: scan and select
 
-    /// The best rows of one answer, at both ends.
-    private struct Answer: Sendable {
-        var top: TopRows
-        var bottom: TopRows
-
-        init(_ query: BoundQuery) {
-            top = TopRows(.top, limit: query.top)
-            bottom = TopRows(.bottom, limit: query.bottom)
-        }
-
-        mutating func insert(_ score: Double, _ row: UInt64) {
-            if top.limit > 0 { top.insert(score, row) }
-            if bottom.limit > 0 { bottom.insert(score, row) }
-        }
-
-        mutating func merge(_ other: Answer) {
-            top.merge(other.top)
-            bottom.merge(other.bottom)
-        }
+    private func input(_ checkpoint: BoundCheckpoint, _ filter: RowSet?) -> SelectionInput {
+        SelectionInput(query: query, checkpoint: checkpoint, filter: filter, options: options)
     }
 
-    private func request(_ checkpoint: BoundCheckpoint, _ filter: RowSet?) -> ScanRequest {
-        ScanRequest(
-            view: query.view, checkpoint: checkpoint.document, layers: query.layers,
-            queries: checkpoint.queries, filter: filter, threads: options.threads,
-            cancellation: options.cancellation)
+    /// One checkpoint.
+    private func selectFromOne(_ filter: RowSet?, _ plan: inout PlanNode) throws -> Selected {
+        guard let checkpoint = query.checkpoints.first else {
+            return Selected(query.answerNames.map { _ in Answer(query) }, passes: [])
+        }
+        let selected = try select(input(checkpoint, filter))
+        plan.record(selected.passes)
+        return selected
     }
 
-    /// One checkpoint: rows are selected as they are scored, and nothing else is kept.
-    private func selectFromScan(
-        _ filter: RowSet?, _ plan: inout PlanNode
-    ) throws -> (answers: [Answer], scored: Int) {
-        let empty = query.answerNames.map { _ in Answer(query) }
-        guard let checkpoint = query.checkpoints.first else { return (empty, 0) }
-        let scan = try Scan(request(checkpoint, filter))
-        let scorer = RowScorer(query, checkpoint)
-        // A slot per worker: no two threads share one, the lock is never waited for.
-        let slots = (0..<scan.workerCount).map { _ in AnswerSlot(empty) }
-        let (facts, scored) = try timedScan(scan) { worker, scores in
-            slots[worker].answers.withLock { answers in
-                scorer.forEach(scores) { answer, row, score in answers[answer].insert(score, row) }
-            }
+    private func select(_ input: SelectionInput) throws -> Selected {
+        let ladder = try Ladder(query)
+        switch query.accuracy {
+        case .exact: break
+        case .confidence(let probability):
+            let progressive = ProgressiveSelection(input, ladder, probability: probability)
+            if let selected = try progressive.selected() { return selected }
+        case .budget(let seconds):
+            let deadline = ContinuousClock.now + .seconds(min(seconds, 1e9))
+            return try ProgressiveSelection(input, ladder, deadline: deadline).selectedInTime()
         }
-        plan.record("scan", [facts])
-        let merged = slots.dropFirst().reduce(into: slots[0].answers.withLock { $0 }) {
-            merged, slot in
-            slot.answers.withLock { answers in
-                for index in merged.indices { merged[index].merge(answers[index]) }
-            }
+        if BoundedSelection.pays(input, ladder.exact),
+            let (answers, passes) = try BoundedSelection(input: input, exact: ladder.exact).run()
+        {
+            return Selected(answers, passes: passes)
         }
-        return (merged, scored)
-    }
-
-    private final class AnswerSlot: Sendable {
-        let answers: Mutex<[Answer]>
-
-        init(_ answers: [Answer]) { self.answers = Mutex(answers) }
+        let (answers, pass) = try ExactSelection(input: input, exact: ladder.exact).run()
+        return Selected(answers, passes: [pass])
     }
 
     /// Several checkpoints: scores are added up by row, in the order of the checkpoints, and rows
     /// are selected at the end. A row that a checkpoint lacks gets nothing from it.
-    private func selectFromSums(
-        _ filter: RowSet?, _ plan: inout PlanNode
-    ) throws -> (answers: [Answer], scored: Int) {
+    private func selectFromSums(_ filter: RowSet?, _ plan: inout PlanNode) throws -> Selected {
         var answers = query.answerNames.map { _ in Answer(query) }
         let sums = ScoreSums(answers: answers.count, rows: Int(query.view.rowCount))
-        var facts: [Facts] = []
-        var scored = 0
+        let exact = try Ladder(query).exact
+        var passes: [ScanPass] = []
         for checkpoint in query.checkpoints {
-            let scorer = RowScorer(query, checkpoint)
+            let input = input(checkpoint, filter)
+            let scorer = input.scorer(exact)
             let weight = checkpoint.weight
-            let (fact, rows) = try timedScan(try Scan(request(checkpoint, filter))) { _, scores in
-                scorer.forEach(scores) { answer, row, score in
-                    sums.add(weight * score, answer: answer, row: row)
-                }
-            }
-            facts.append(fact)
-            scored += rows
+            let scan = try Scan(input.request(exact))
+            passes.append(
+                try ScanPass("score") {
+                    try scan.run { _, scores in
+                        scorer.forEach(scores) { answer, row, score in
+                            sums.add(weight * score, answer: answer, row: row)
+                        }
+                    }
+                })
         }
-        plan.record("scan", facts)
+        plan.record("scan", passes.map(\.facts))
         try sums.visit { answer, row, score in
             guard score.isFinite else {
                 throw GradDBError(
@@ -181,35 +161,21 @@ package struct QueryRunner {
             }
             answers[answer].insert(score, row)
         }
-        return (answers, scored)
-    }
-
-    private func timedScan(
-        _ scan: Scan,
-        _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
-    ) throws -> (facts: Facts, rows: Int) {
-        let started = ContinuousClock.now
-        let counters = try scan.run(consume)
-        let seconds = (ContinuousClock.now - started).seconds
-        let facts: Facts = [
-            ("rows", .count(counters.rows)), ("row groups", .count(counters.rowGroups)),
-            ("skipped", .count(counters.skippedRowGroups)), ("blocks", .count(counters.blocks)),
-            ("bytes", .count(Int(counters.bytes))), ("seconds", .number(seconds)),
-            ("GB/s", .number(Double(counters.bytes) / max(seconds, 1e-9) / 1e9)),
-            ("GMAC/s", .number(Double(counters.multiplications) / max(seconds, 1e-9) / 1e9)),
-        ]
-        return (facts, counters.rows)
+        var selected = Selected(answers, passes: passes)
+        selected.rows = passes.reduce(0) { $0 + $1.counters.rows }
+        if query.isBudgeted { selected.markAsKnown() }
+        return selected
     }
 
     // MARK: hydrate
 
-    private func hydrate(_ answers: [Answer]) throws -> [ResultRow] {
+    private func hydrate(_ selected: Selected) throws -> [ResultRow] {
         var rows: [ResultRow] = []
-        for (name, answer) in zip(query.answerNames, answers) {
-            for end in [answer.top, answer.bottom] where end.limit > 0 {
-                for (index, scored) in end.ranked().enumerated() {
+        for (name, ends) in zip(query.answerNames, selected.ends) {
+            for end in ends {
+                for (index, row) in end.rows.enumerated() {
                     try options.cancellation.check()
-                    rows.append(try hydrate(scored, rank: index + 1, end: end.end, query: name))
+                    rows.append(try hydrate(row, rank: index + 1, end: end, query: name))
                 }
             }
         }
@@ -217,14 +183,14 @@ package struct QueryRunner {
     }
 
     private func hydrate(
-        _ scored: ScoredRow, rank: Int, end: RankingEnd, query name: String
+        _ ranked: RankedRow, rank: Int, end: RankedEnd, query name: String
     ) throws -> ResultRow {
-        let record = try query.view.record(row: scored.row)
+        let record = try query.view.record(row: ranked.row)
         let values = query.columns.map { column -> FieldValue? in
             switch column.source {
             case .id: record.id.fieldValue
-            case .row: .int(Int64(scored.row))
-            case .score: .float(scored.score)
+            case .row: .int(Int64(ranked.row))
+            case .score: .float(ranked.score)
             case .rank: .int(Int64(rank))
             case .query: .string(name)
             case .checkpoint: .string(query.checkpoints.map(\.document.name).joined(separator: "+"))
@@ -232,6 +198,7 @@ package struct QueryRunner {
             }
         }
         return ResultRow(
-            query: name, rank: rank, end: end, id: record.id, score: scored.score, values: values)
+            query: name, rank: rank, end: end.end, id: record.id, score: ranked.score,
+            interval: ranked.interval, expectedRecall: end.expectedRecall, values: values)
     }
 }

@@ -38,6 +38,16 @@ package struct TopRows: Sendable {
         }
     }
 
+    /// The score to beat; nil while there is room.
+    package var worst: Double? { heap.count < limit ? nil : heap.first?.score }
+
+    /// Whether a row of this score may be taken, whatever its number.
+    package func mayTake(_ score: Double) -> Bool {
+        guard limit > 0 else { return false }
+        guard let worst else { return true }
+        return end == .top ? score >= worst : score <= worst
+    }
+
     package mutating func merge(_ other: TopRows) {
         for row in other.heap { insert(row.score, row.row) }
     }

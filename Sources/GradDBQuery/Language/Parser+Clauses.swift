@@ -7,7 +7,7 @@ extension Parser {
         var filter: Expression?
         var top: Located<Int>?
         var bottom: Located<Int>?
-        var isExact = false
+        var accuracy: Located<Accuracy>?
     }
 
     mutating func trailingClauses() throws(QueryError) -> TrailingClauses {
@@ -27,20 +27,64 @@ extension Parser {
         return clauses
     }
 
-    static let trailingKeywords: [Keyword] = [.layers, .across, .where, .top, .bottom, .exact]
+    static let trailingKeywords: [Keyword] = [
+        .layers, .across, .where, .top, .bottom, .exact, .confidence, .budget,
+    ]
 
     private mutating func clause(
         _ keyword: Keyword, into clauses: inout TrailingClauses
     ) throws(QueryError) {
-        try advance()
+        let word = try advance()
         switch keyword {
         case .layers: clauses.layers = try layerGlobs()
         case .across: clauses.checkpoints = try checkpointSelection()
         case .where: clauses.filter = try expression()
         case .top: clauses.top = try rowLimit(keyword)
         case .bottom: clauses.bottom = try rowLimit(keyword)
-        default: clauses.isExact = true
+        default:
+            let accuracy = try accuracy(keyword, word.range)
+            if let first = clauses.accuracy {
+                throw source.error(
+                    "\(keyword.spelling) beside \(first.value)", at: word.range,
+                    expected: "one of EXACT, CONFIDENCE and BUDGET")
+            }
+            clauses.accuracy = accuracy
         }
+    }
+
+    // MARK: EXACT, CONFIDENCE and BUDGET
+
+    private mutating func accuracy(
+        _ keyword: Keyword, _ word: SourceRange
+    ) throws(QueryError) -> Located<Accuracy> {
+        switch keyword {
+        case .confidence: return try confidence(word)
+        case .budget: return try budget(word)
+        default: return Located(.exact, word)
+        }
+    }
+
+    private mutating func confidence(_ word: SourceRange) throws(QueryError) -> Located<Accuracy> {
+        let expected = "a probability between 0 and 1, neither of them"
+        let hint = "CONFIDENCE 0.999; an answer that is certain is EXACT"
+        guard let number = try acceptNumber() else { throw unexpected(expected, hint: hint) }
+        let probability = number.value.double
+        guard probability > 0, probability < 1 else {
+            throw source.error(
+                "CONFIDENCE \(number.value.literal) is no probability of an answer that may be "
+                    + "wrong", at: number.range, expected: expected, hint: hint)
+        }
+        return Located(.confidence(probability), word.through(number.range))
+    }
+
+    private mutating func budget(_ word: SourceRange) throws(QueryError) -> Located<Accuracy> {
+        let expected = "a duration such as 200ms or 1.5s, with its unit (us, ms, s, m, h)"
+        guard case .duration(let seconds) = current.kind else { throw unexpected(expected) }
+        let range = try advance().range
+        guard seconds > 0 else {
+            throw source.error("there is no time in this budget", at: range, expected: expected)
+        }
+        return Located(.budget(seconds: seconds), word.through(range))
     }
 
     private mutating func layerGlobs() throws(QueryError) -> [Located<String>] {

@@ -40,7 +40,6 @@ extension Parser {
             switch keyword {
             case .precondition: ("PRECONDITION", "scores without a preconditioner")
             case .group: ("GROUP BY", "one result for each row")
-            case .confidence, .budget: (keyword.spelling, "EXACT, which is the default")
             case .all: ("ALL", "TOP or BOTTOM with a number of rows")
             case .per: ("PER LAYER", "one score over all chosen layers")
             case .sum, .max: (keyword.spelling, "EACH or MEAN")

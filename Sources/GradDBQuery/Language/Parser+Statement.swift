@@ -19,7 +19,7 @@ extension Parser {
             explain: explain, selection: selection, table: table, version: version,
             measure: measure, querySource: querySource, reduction: reduction,
             layers: clauses.layers, checkpoints: clauses.checkpoints, filter: clauses.filter,
-            top: clauses.top, bottom: clauses.bottom, isExact: clauses.isExact,
+            top: clauses.top, bottom: clauses.bottom, accuracy: clauses.accuracy,
             origin: .init(source: source, range: SourceRange(start.start, lastEnd)))
     }
 

@@ -27,8 +27,18 @@ extension Statement: CustomStringConvertible {
         if let filter { clauses.append("WHERE \(filter)") }
         if let top { clauses.append("TOP \(top.value)") }
         if let bottom { clauses.append("BOTTOM \(bottom.value)") }
-        if isExact { clauses.append("EXACT") }
+        if let accuracy { clauses.append(accuracy.value.description) }
         return clauses.joined(separator: " ")
+    }
+}
+
+extension Accuracy: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .exact: "EXACT"
+        case .confidence(let probability): "CONFIDENCE \(probability)"
+        case .budget(let seconds): "BUDGET \(seconds)s"
+        }
     }
 }
 

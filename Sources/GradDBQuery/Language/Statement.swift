@@ -29,8 +29,8 @@ package struct Statement: Equatable, Sendable {
     package var top: Located<Int>?
     /// How many of the lowest scores; at least 1.
     package var bottom: Located<Int>?
-    /// Whether EXACT was written; an answer is exact without it, too.
-    package var isExact: Bool
+    /// How true the answer must be; nil is exact.
+    package var accuracy: Located<Accuracy>?
     package var origin: Origin
 
     package init(
@@ -38,7 +38,7 @@ package struct Statement: Equatable, Sendable {
         version: Located<TableVersion>?, measure: Located<Measure>,
         querySource: Located<QuerySource>, reduction: QueryReduction, layers: [Located<String>],
         checkpoints: CheckpointSelection, filter: Expression?, top: Located<Int>?,
-        bottom: Located<Int>?, isExact: Bool, origin: Origin
+        bottom: Located<Int>?, accuracy: Located<Accuracy>?, origin: Origin
     ) {
         self.explain = explain
         self.selection = selection
@@ -52,7 +52,7 @@ package struct Statement: Equatable, Sendable {
         self.filter = filter
         self.top = top
         self.bottom = bottom
-        self.isExact = isExact
+        self.accuracy = accuracy
         self.origin = origin
     }
 }

@@ -44,6 +44,16 @@ package enum QueryReduction: String, Equatable, Sendable {
     case mean
 }
 
+/// How true an answer must be.
+package enum Accuracy: Equatable, Sendable {
+    /// The true rows.
+    case exact
+    /// The true rows with at least this probability, between 0 and 1.
+    case confidence(Double)
+    /// What can be said within so many seconds, more than 0.
+    case budget(seconds: Double)
+}
+
 /// The checkpoints that ACROSS sums over.
 package enum CheckpointSelection: Equatable, Sendable {
     /// No ACROSS: the newest checkpoint, unweighted.

@@ -47,7 +47,9 @@ package struct Planner {
     }
 
     private func score() throws -> PlanNode {
-        let layers = query.layers.map { "\($0.name):\($0.dims):\($0.codec.rawValue)" }
+        let layers = zip(query.layers, query.tiers[0]).map { layer, encoding in
+            "\(layer.name):\(layer.dims):\(encoding.codec.rawValue)"
+        }
         let shown = layers.prefix(4).joined(separator: ", ")
         var scans: [PlanNode] = []
         for checkpoint in query.checkpoints { scans.append(try scan(checkpoint.document)) }
@@ -64,9 +66,9 @@ package struct Planner {
         let rows = segments.reduce(0) { $0 + $1.rows }
         let groups = segments.reduce(0) { $0 + $1.rowGroups }
         let kernels = try KernelSet.chosen()
-        let codecs = try query.layers.map { try query.view.table.codec($0, kernels) }
-        let slabs = codecs.reduce(0) { $0 + $1.geometry.slabCount }
-        let rowBytes = codecs.reduce(0) { $0 + $1.rowBytes }
+        let ladder = try Ladder(query)
+        let slabs = ladder.exact.columns.reduce(0) { $0 + $1.slabs }
+        let rowBytes = ladder.exact.rowBytes
         return PlanNode(
             "scan",
             [
@@ -74,13 +76,25 @@ package struct Planner {
                 ("snapshot", .count(Int(query.view.snapshot))),
                 ("checkpoint", .text(checkpoint.name)), ("segments", .count(segments.count)),
                 ("kernel", .text(kernels.name)), ("threads", .count(threads)),
-                ("exact", .text("yes")),
-            ],
+            ] + accuracy(ladder),
             estimate: [
                 ("rows", .count(rows)), ("row groups", .count(groups)),
                 ("blocks", .count(groups * slabs)), ("bytes", .count(rows * rowBytes)),
             ],
             inputs: query.predicate == nil ? [] : [filter()])
+    }
+
+    private func accuracy(_ ladder: Ladder) -> [(key: String, value: PlanValue)] {
+        let rungs = (ladder.rungs + [ladder.exact]).map(\.label).joined(separator: ", ")
+        return switch query.accuracy {
+        case .exact: [("exact", .text("yes"))]
+        case .confidence where query.isWeighted || ladder.rungs.isEmpty:
+            [("exact", .text("yes, nothing can be estimated from less"))]
+        case .confidence(let probability):
+            [("confidence", .number(probability)), ("rungs", .text(rungs))]
+        case .budget(let seconds):
+            [("budget", .text("\(seconds) s")), ("rungs", .text(rungs))]
+        }
     }
 
     private func filter() -> PlanNode {
@@ -97,6 +111,33 @@ extension PlanNode {
     mutating func record(_ name: String, _ facts: [[(key: String, value: PlanValue)]]) {
         var remaining = facts[...]
         fill(name, &remaining)
+    }
+
+    /// Records the passes of a selection at the scan: their sum, and each of them below it.
+    mutating func record(_ passes: [ScanPass]) {
+        guard let first = passes.first else { return }
+        var counters = ScanCounters()
+        for pass in passes { counters += pass.counters }
+        // Rows are those of the widest pass; the others looked at some of them again.
+        counters.rows = passes.map(\.counters.rows).max() ?? 0
+        let seconds = passes.reduce(0) { $0 + $1.seconds }
+        record(
+            "scan", [passes.count == 1 ? first.facts : ScanPass.facts(counters, seconds: seconds)])
+        guard passes.count > 1 else { return }
+        insert(
+            passes.map { pass in
+                var node = PlanNode("pass", [("to", .text(pass.name))])
+                node.actual = pass.facts
+                return node
+            }, below: "scan")
+    }
+
+    private mutating func insert(_ nodes: [PlanNode], below name: String) {
+        if self.name == name {
+            inputs = nodes + inputs
+        } else {
+            for index in inputs.indices { inputs[index].insert(nodes, below: name) }
+        }
     }
 
     private mutating func fill(

@@ -81,6 +81,13 @@ struct AnswerPrinter {
 
     private static let fixedColumns = ["query", "rank", "end", "id", "score"]
 
+    private static let estimateColumns = ["score_low", "score_high", "expected_recall"]
+
+    /// The values of `estimateColumns`.
+    private func estimates(_ row: ResultRow) -> [Double?] {
+        [row.interval?.lowerBound, row.interval?.upperBound, row.expectedRecall]
+    }
+
     /// SELECTed columns that are not among the fixed ones anyway.
     private func extraColumns(_ result: QueryResult) -> [(index: Int, name: String)] {
         var seen = Set(Self.fixedColumns)
@@ -94,6 +101,11 @@ struct AnswerPrinter {
             ("query", .string(row.query)), ("rank", .int(Int64(row.rank))),
             ("end", .string(row.end.rawValue)), ("id", row.id.json), ("score", .float(row.score)),
         ])
+        if result.hasEstimates {
+            for (name, value) in zip(Self.estimateColumns, estimates(row)) {
+                object.append(name, value.map { .float($0) } ?? .null)
+            }
+        }
         for (index, name) in extraColumns(result) {
             object.append(name, row.values[index].json)
         }
@@ -102,11 +114,13 @@ struct AnswerPrinter {
 
     private func printCSV(_ result: QueryResult) throws {
         let extra = extraColumns(result)
-        try Console.print(
-            (Self.fixedColumns + extra.map(\.name)).map(Self.csv).joined(separator: ","))
+        let fixed = Self.fixedColumns + (result.hasEstimates ? Self.estimateColumns : [])
+        try Console.print((fixed + extra.map(\.name)).map(Self.csv).joined(separator: ","))
         for row in result.rows {
+            let estimates = result.hasEstimates ? estimates(row) : []
             let cells =
                 [row.query, "\(row.rank)", row.end.rawValue, "\(row.id)", "\(row.score)"]
+                + estimates.map { $0.map { "\($0)" } ?? "" }
                 + extra.map { row.values[$0.index].plainText }
             try Console.print(cells.map(Self.csv).joined(separator: ","))
         }
@@ -134,6 +148,9 @@ struct AnswerPrinter {
         if showsID { columns.append(.init(title: "id")) }
         let showsScore = !result.columns.contains("score")
         if showsScore { columns.append(.init(title: "score", alignment: .right)) }
+        if result.hasEstimates {
+            columns += Self.estimateColumns.map { .init(title: $0, alignment: .right) }
+        }
         for (index, name) in result.columns.enumerated() {
             let isNumber = result.rows.lazy.compactMap { $0.values[index] }.first.map {
                 $0.type == .int || $0.type == .float
@@ -148,6 +165,9 @@ struct AnswerPrinter {
             if showsRank { cells.append("\(row.rank)") }
             if showsID { cells.append("\(row.id)") }
             if showsScore { cells.append(Self.readable(row.score)) }
+            if result.hasEstimates {
+                cells += estimates(row).map { $0.map(Self.readable) ?? "" }
+            }
             cells += row.values.map { value in
                 if case .float(let number) = value {
                     Self.readable(number)

@@ -15,7 +15,7 @@ import Testing
 
         FROM t SCORE dot TO $q WHERE tokens 5
         ----
-        line 1, column 37: unexpected the number 5; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT) or the end of the statement
+        line 1, column 37: unexpected the number 5; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q WHERE tokens 5
                                               ^
 
@@ -48,7 +48,7 @@ import Testing
 
         FROM t SCORE dot TO $q WHERE tokens = 5)
         ----
-        line 1, column 40: unexpected ')'; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT) or the end of the statement
+        line 1, column 40: unexpected ')'; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q WHERE tokens = 5)
                                                  ^
 
@@ -155,7 +155,7 @@ import Testing
 
         FROM t SCORE dot TO $q WHERE tokens = 5 AN flagged
         ----
-        line 1, column 41: unexpected 'AN'; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT) or the end of the statement
+        line 1, column 41: unexpected 'AN'; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q WHERE tokens = 5 AN flagged
                                                   ^^
         hint: did you mean AND?

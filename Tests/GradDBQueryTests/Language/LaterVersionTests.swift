@@ -66,18 +66,6 @@ import Testing
           FROM t SCORE dot TO $q GROUP BY source WITH sum
                                  ^^^^^
 
-        FROM t SCORE dot TO $q CONFIDENCE 0.9
-        ----
-        line 1, column 24: CONFIDENCE is not available in this version; expected EXACT, which is the default
-          FROM t SCORE dot TO $q CONFIDENCE 0.9
-                                 ^^^^^^^^^^
-
-        FROM t SCORE dot TO $q BUDGET 200ms
-        ----
-        line 1, column 24: BUDGET is not available in this version; expected EXACT, which is the default
-          FROM t SCORE dot TO $q BUDGET 200ms
-                                 ^^^^^^
-
         FROM t SCORE dot TO $q PER LAYER
         ----
         line 1, column 24: PER LAYER is not available in this version; expected one score over all chosen layers

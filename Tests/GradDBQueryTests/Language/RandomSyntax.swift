@@ -90,6 +90,10 @@ struct RandomSyntax {
                 name: Located("\($0)" + string(), here),
                 weight: random.pick(weight).map { Located($0, here) })
         }
+        let accuracy: [Accuracy?] = [
+            nil, .exact, .confidence(0.999), .confidence(1e-300), .budget(seconds: 0.2),
+            .budget(seconds: 1e-7), .budget(seconds: 1e20),
+        ]
         return Statement(
             explain: random.pick([nil, .plan, .analyze]), selection: items,
             table: Located(name(), here),
@@ -101,7 +105,8 @@ struct RandomSyntax {
             checkpoints: random.pick([.newest, .all, .listed(listed)]),
             filter: random.chance(2) ? condition(depth: random.below(4)) : nil,
             top: random.chance(2) ? Located(1 + random.below(1000), here) : nil,
-            bottom: random.chance(2) ? Located(.max, here) : nil, isExact: random.chance(2),
+            bottom: random.chance(2) ? Located(.max, here) : nil,
+            accuracy: random.pick(accuracy).map { Located($0, here) },
             origin: .init(source: SourceText(""), range: here))
     }
 }

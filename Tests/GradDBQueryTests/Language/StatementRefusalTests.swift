@@ -282,7 +282,7 @@ import Testing
 
         FROM t SCORE dot TO $q TOP 5 BOTOM 6
         ----
-        line 1, column 30: unexpected 'BOTOM'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT) or the end of the statement
+        line 1, column 30: unexpected 'BOTOM'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q TOP 5 BOTOM 6
                                        ^^^^^
         hint: did you mean BOTTOM?
@@ -309,14 +309,14 @@ import Testing
 
         FROM t SCORE dot TO $q ORDER BY score
         ----
-        line 1, column 24: unexpected 'ORDER'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT) or the end of the statement
+        line 1, column 24: unexpected 'ORDER'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q ORDER BY score
                                  ^^^^^
         hint: rows come in the order of their scores: TOP n the highest, BOTTOM n the lowest
 
         FROM t SCORE dot TO $q LIMIT 5
         ----
-        line 1, column 24: unexpected 'LIMIT'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT) or the end of the statement
+        line 1, column 24: unexpected 'LIMIT'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q LIMIT 5
                                  ^^^^^
         hint: TOP n returns the n highest scores, BOTTOM n the n lowest
@@ -330,7 +330,7 @@ import Testing
 
         FROM t SCORE dot TO $q EXACTLY
         ----
-        line 1, column 24: unexpected 'EXACTLY'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT) or the end of the statement
+        line 1, column 24: unexpected 'EXACTLY'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q EXACTLY
                                  ^^^^^^^
         hint: did you mean EXACT?

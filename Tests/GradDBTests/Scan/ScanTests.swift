@@ -13,7 +13,7 @@ import Testing
         let checkpoint = try #require(view.newestCheckpoint)
         let scan = try Scan(
             ScanRequest(
-                view: view, checkpoint: checkpoint, layers: view.table.layers, queries: query,
+                view: view, checkpoint: checkpoint, columns: try exactColumns(view), queries: query,
                 filter: filter, threads: threads, cancellation: Cancellation()))
         let collected = Collected()
         let queries = query.count
@@ -24,6 +24,18 @@ import Testing
             }
         }
         return collected.scores
+    }
+
+    /// Everything that the table's scores are defined by.
+    private func exactColumns(_ view: TableView) throws -> [ScanColumn] {
+        let kernels = try KernelSet.chosen()
+        return try view.table.layers.map { layer in
+            let encoding = view.encodings(of: layer)[0]
+            let codec = try view.table.codec(layer, encoding.codec, kernels)
+            return ScanColumn(
+                layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
+                target: encoding.codec)
+        }
     }
 
     /// The specified score of a stored row: integers exactly, floats in sixteen lanes per slab.

@@ -1,0 +1,168 @@
+// Scoring the blocks of one layer: verified chunk by chunk, and scored while a chunk is in the
+// cache. The scan and the re-scoring of single rows share it.
+
+/// One column of a scan with its queries. Constant; shared by all threads.
+package struct ColumnScorer: Sendable {
+    package let column: ScanColumn
+    package let codec: any Codec
+    package let queries: [EncodedQuery]
+    /// By query: how sums become dot products, and how far those may be off.
+    package let terms: [ScoreTerm]
+    package let errors: [EstimateError]
+    /// Norms of the queries as they are scored, after decoding.
+    let queryNorms: [Double]
+    private let integers: QueryBatch?
+    private let floats: FloatBatch?
+    private let isSinglePrecision: Bool
+    private let kernels: KernelSet
+
+    init(
+        _ column: ScanColumn, _ table: Table, queries: [EncodedQuery], kernels: KernelSet
+    ) throws {
+        let codec = try table.codec(column.layer, column.encoding.codec, kernels)
+        self.column = column
+        self.codec = codec
+        self.queries = queries
+        self.kernels = kernels
+        terms = queries.map { codec.term(of: $0, slabs: column.slabs) }
+        errors = queries.map { EstimateError(column, codec: codec, query: $0) }
+        integers = QueryBatch(queries, codec: codec)
+        floats = column.isSinglePrecision ? FloatBatch(queries, codec: codec) : nil
+        isSinglePrecision = column.isSinglePrecision && codec.canEstimate
+        queryNorms = queries.map(\.decodedNorm)
+    }
+
+    /// Whether running sums lie row by row; else query by query.
+    private var isRowMajor: Bool { integers != nil || floats != nil }
+
+    /// Opens the column's block `slab` of a row group.
+    func block(_ view: TableView, _ unit: ScanUnit, rows: Int, slab: Int) throws -> BlockReader {
+        try BlockReader(
+            view.store,
+            BlockKey(
+                table: view.table.document.table,
+                segment: view.segment(holding: column.encoding, of: unit.segment),
+                rowGroup: UInt32(unit.group), layer: column.encoding.number, slab: UInt32(slab)),
+            rows: rows, codec: codec, kind: column.encoding.codec, kernels: kernels)
+    }
+
+    /// Verifies and scores a block. Running sums stand for all rows of the block; those of rows
+    /// that share no chunk with `mask` stay as they are.
+    func accumulate(
+        _ block: borrowing BlockReader, slab: Int, mask: [Bool]?, scratch: ScanScratch,
+        into sums: UnsafeMutablePointer<Accumulator>, _ counters: inout ScanCounters
+    ) throws {
+        counters.blocks += 1
+        if let integers {
+            try accumulateRuns(block, slab, mask, sums, &counters) { bytes, rowCount, sums in
+                integers.accumulate(bytes, rowCount: rowCount, slab: slab, into: sums)
+            }
+        } else if let floats {
+            try accumulateRuns(block, slab, mask, sums, &counters) { bytes, rowCount, sums in
+                floats.accumulate(
+                    bytes, rowCount: rowCount, slab: slab, scratch: scratch.floats, into: sums)
+            }
+        } else {
+            try accumulateChunks(block, slab, mask, sums, &counters)
+        }
+    }
+
+    /// Chunk by chunk: the first query takes the checksum along, the others find the chunk in the
+    /// cache.
+    private func accumulateChunks(
+        _ block: borrowing BlockReader, _ slab: Int, _ mask: [Bool]?,
+        _ sums: UnsafeMutablePointer<Accumulator>, _ counters: inout ScanCounters
+    ) throws {
+        let rowCount = block.layout.rows
+        guard let first = queries.first else { return }
+        // A chunk none of whose rows count is neither read nor verified.
+        try block.forEachChunk(mask: mask) { chunk in
+            let sums = sums + chunk.rows.lowerBound
+            let hash =
+                isSinglePrecision
+                ? codec.hashAndEstimate(
+                    chunk.bytes, rowCount: chunk.rows.count, slab: slab, query: first, into: sums)
+                : codec.hashAndAccumulate(
+                    chunk.bytes, rowCount: chunk.rows.count, slab: slab, query: first, into: sums)
+            try block.verify(chunk, hash: hash)
+            for number in queries.indices.dropFirst() {
+                codec.accumulate(
+                    chunk.bytes, rowCount: chunk.rows.count, slab: slab, query: queries[number],
+                    into: sums + number * rowCount)
+            }
+            count(chunk, slab, &counters)
+        }
+    }
+
+    /// Verifies runs of chunks, then scores each against all queries while it is in the cache.
+    private func accumulateRuns(
+        _ block: borrowing BlockReader, _ slab: Int, _ mask: [Bool]?,
+        _ sums: UnsafeMutablePointer<Accumulator>, _ counters: inout ScanCounters,
+        _ score: (UnsafeRawBufferPointer, Int, UnsafeMutablePointer<Accumulator>) -> Void
+    ) throws {
+        let stride = block.layout.stride
+        var run: (rows: Range<Int>, bytes: UnsafeRawBufferPointer)?
+        func scoreRun() {
+            guard let verified = run else { return }
+            run = nil
+            score(
+                verified.bytes, verified.rows.count,
+                sums + verified.rows.lowerBound * queries.count)
+        }
+        try block.forEachChunk(mask: mask) { chunk in
+            try verify(block, chunk)
+            count(chunk, slab, &counters)
+            if let verified = run, verified.rows.upperBound == chunk.rows.lowerBound {
+                run = (
+                    verified.rows.lowerBound..<chunk.rows.upperBound,
+                    UnsafeRawBufferPointer(
+                        start: verified.bytes.baseAddress,
+                        count: verified.bytes.count + chunk.bytes.count)
+                )
+            } else {
+                scoreRun()
+                run = (chunk.rows, chunk.bytes)
+            }
+            if (run?.rows.count ?? 0) * stride >= QueryBatch.rowBytes { scoreRun() }
+        }
+        scoreRun()
+    }
+
+    /// - Throws: `.corrupt` unless the chunk has its checksum.
+    func verify(_ block: borrowing BlockReader, _ chunk: BlockReader.Chunk) throws {
+        try block.verify(chunk, hash: kernels.hash(chunk.bytes))
+    }
+
+    private func count(_ chunk: BlockReader.Chunk, _ slab: Int, _ counters: inout ScanCounters) {
+        counters.bytes += UInt64(chunk.bytes.count)
+        counters.multiplications += UInt64(
+            chunk.rows.count * codec.dims(ofSlab: slab) * queries.count)
+    }
+
+    /// Adds the layer's dot products to `scores`, and if there is room for them, the errors.
+    func finish(
+        _ sums: UnsafePointer<Accumulator>, rows: [RowStatistics], scratch: ScanScratch,
+        into scores: inout RunningScores
+    ) {
+        let rowCount = rows.count
+        let asVariance = scores.errorsAreVariances
+        // A batch leaves its sums row by row, single queries leave them query by query.
+        let (rowStep, queryStep) = isRowMajor ? (queries.count, 1) : (1, rowCount)
+        for number in queries.indices {
+            scores.withRow(of: number) { dots, errors in
+                let sums = sums + number * queryStep
+                guard let errors else {
+                    terms[number].add(sums, step: rowStep, rows: rows, to: dots)
+                    return
+                }
+                scratch.withZeroedDots(count: rowCount) { layer in
+                    terms[number].add(sums, step: rowStep, rows: rows, to: layer)
+                    self.errors[number].add(
+                        rows: rows, dots: layer, asVariance: asVariance, to: errors)
+                    for row in 0..<rowCount { dots[row] += layer[row] }
+                }
+            }
+        }
+        scores.addSquaredNorms(rows)
+    }
+}

@@ -1,0 +1,99 @@
+// Float codecs: a pass in single precision, whose error has a bound, at the speed of memory; then
+// the exact scores of the few rows that the bound leaves. The answer is the exact one.
+
+import GradDB
+import Synchronization
+
+struct BoundedSelection {
+    let input: SelectionInput
+    let exact: Rung
+
+    /// Whether single precision is faster than the definition, and the answer small beside the
+    /// table.
+    static func pays(_ input: SelectionInput, _ exact: Rung) -> Bool {
+        exact.columns.contains { hasFaster($0, queries: input.query.queryCount) }
+            && 20 * input.query.wanted <= input.rowCount
+    }
+
+    private static func hasFaster(_ column: ScanColumn, queries: Int) -> Bool {
+        switch column.encoding.codec {
+        case .f16, .bf16: true
+        case .f32: queries >= FloatBatch.minQueries
+        case .int8, .int4, .bit: false
+        }
+    }
+
+    /// Nil where the bound leaves too many rows.
+    func run() throws -> (answers: [Answer], passes: [ScanPass])? {
+        var fast = exact
+        for index in fast.columns.indices {
+            fast.columns[index].isSinglePrecision = Self.hasFaster(
+                fast.columns[index], queries: input.query.queryCount)
+        }
+        let finder = CandidatePass(input: input, interval: .bound)
+        guard let (pools, first) = try finder.run("single precision", fast) else { return nil }
+        let answers = Mutex(input.emptyAnswers)
+        let keys = pools.enumerated().flatMap { answer, ends in
+            ends.flatMap { end in end.rows.map { CandidateKey(answer, $0) } }
+        }
+        let second = try Rescoring(input: input).run("exact", Set(keys), exact) {
+            key, row, estimate in
+            answers.withLock { $0[key.answer].insert(estimate.score, row) }
+        }
+        return (answers.withLock { $0 }, [first, second])
+    }
+}
+
+/// A pass over all rows that keeps those which may be among the best.
+struct CandidatePass {
+    let input: SelectionInput
+    let interval: Interval
+
+    /// Candidates of one statement may take about this much memory.
+    private static let maxCandidates = 4 << 20
+
+    private struct Overflow: Error {}
+
+    /// By answer and end; nil when there are too many to keep.
+    func run(
+        _ name: String, _ rung: Rung, deadline: ContinuousClock.Instant? = nil
+    ) throws -> (pools: [[Candidates]], pass: ScanPass)? {
+        let query = input.query
+        let empty = query.answerNames.map { _ in
+            [(RankingEnd.top, query.top), (.bottom, query.bottom)].filter { $0.1 > 0 }.map {
+                Candidates($0.0, limit: $0.1, interval: interval)
+            }
+        }
+        var request = input.request(rung)
+        request.deadline = deadline
+        let scan = try Scan(request)
+        let scorer = input.scorer(rung)
+        let limit = max(1 << 14, Self.maxCandidates / (scan.workerCount * empty.joined().count))
+        let found = PerWorker(scan.workerCount, empty)
+        do {
+            let pass = try ScanPass(name) {
+                try scan.run { worker, scores in
+                    try found.withValue(worker) { pools in
+                        try scorer.forEachEstimate(scores) { answer, index, estimate in
+                            for end in pools[answer].indices {
+                                pools[answer][end].insert(
+                                    estimate, unit: scores.unit, index: index)
+                                if pools[answer][end].rows.count > limit { throw Overflow() }
+                            }
+                        }
+                    }
+                }
+            }
+            let pools = found.values.reduce(into: empty) { merged, pools in
+                for answer in merged.indices {
+                    for end in merged[answer].indices {
+                        merged[answer][end].merge(pools[answer][end])
+                    }
+                }
+            }
+            return (pools, pass)
+        } catch is Overflow {
+            return nil
+        }
+    }
+}

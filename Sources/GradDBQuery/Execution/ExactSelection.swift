@@ -1,0 +1,41 @@
+// Every row is scored as scores are defined. Rows are selected as they are scored, and nothing else
+// is kept.
+
+import GradDB
+
+struct ExactSelection {
+    let input: SelectionInput
+    let exact: Rung
+
+    func run(deadline: ContinuousClock.Instant? = nil) throws -> (
+        answers: [Answer], pass: ScanPass
+    ) {
+        let scorer = input.scorer(exact)
+        var request = input.request(exact)
+        request.deadline = deadline
+        // Known before the scan is: a scan has no more workers than threads.
+        let found = PerWorker(max(1, input.options.threads), input.emptyAnswers)
+        if input.query.measure == .dot {
+            // What one thread has found so far is a floor for all rows that it comes to.
+            request.mayMatter = { worker, bounds in
+                found.withValue(worker) { answers in
+                    zip(answers, scorer.bounds(bounds)).contains { $0.mayTake(within: $1) }
+                }
+            }
+        }
+        let scan = try Scan(request)
+        let pass = try ScanPass("score") {
+            try scan.run { worker, scores in
+                found.withValue(worker) { answers in
+                    scorer.forEach(scores) { answer, row, score in
+                        answers[answer].insert(score, row)
+                    }
+                }
+            }
+        }
+        let answers = found.values.reduce(into: input.emptyAnswers) { merged, answers in
+            for index in merged.indices { merged[index].merge(answers[index]) }
+        }
+        return (answers, pass)
+    }
+}

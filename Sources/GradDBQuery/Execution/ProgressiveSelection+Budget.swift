@@ -1,0 +1,142 @@
+// BUDGET: the same passes as CONFIDENCE, as far as the time allows. What has not been scored
+// exactly by then is ranked by its estimate.
+
+import GradDB
+
+extension ProgressiveSelection {
+    /// The best rows that are known at the deadline.
+    func selectedInTime() throws -> Selected {
+        guard let rung = try affordableRung(), try estimateAll(rung) else {
+            return try exactInTime()
+        }
+        // Candidates that look best come first: what the deadline cuts off matters least.
+        var count = 64
+        while !isLate, pools.joined().contains(where: { !$0.rows.isEmpty }) {
+            try score(pools.map { $0.map { $0.best(max($0.limit, count)) } }, "score the best")
+            prune()
+            count *= 2
+        }
+        var selected = Selected(answers, passes: passes)
+        selected.ends = try pools.indices.map { try ranked($0, under: rung) }
+        return selected
+    }
+
+    /// Bytes a second and thread that a scan reads at least on a machine of today; a rung that
+    /// needs longer than the budget at this speed is not begun if there is a cheaper one.
+    private static let cautiousRate = 8e9
+
+    /// Bytes that can be read until the deadline.
+    private var affordableBytes: Double {
+        let left = deadline.map { ($0 - ContinuousClock.now).seconds } ?? .infinity
+        return max(0, left) * Self.cautiousRate * Double(input.options.threads)
+    }
+
+    /// The rung to estimate by; nil to score exactly, as far as the time allows.
+    private func affordableRung() throws -> Int? {
+        // A twentieth of the time for the sample, whose single rows cost more than their bytes.
+        let pairs = affordableBytes / 20 / Double(8 * max(1, ladder.exact.rowBytes))
+        let best = try chooseFirstRung(pairs: max(16, Int(min(pairs, Double(ScoreSample.pairs)))))
+        guard !inflation.isEmpty else { return nil }
+        let bytes = 0.7 * affordableBytes
+        func fits(_ rung: Rung) -> Bool { Double(input.rowCount * rung.rowBytes) <= bytes }
+        if best == nil, fits(ladder.exact) { return nil }
+        let last = best ?? ladder.rungs.count - 1
+        return ladder.rungs.indices.prefix(last + 1).last { fits(ladder.rungs[$0]) } ?? 0
+    }
+
+    /// Where estimates do not help, as many rows as the time allows are scored exactly.
+    private func exactInTime() throws -> Selected {
+        let selection = ExactSelection(input: input, exact: ladder.exact)
+        let (answers, pass) = try selection.run(deadline: deadline)
+        var selected = Selected(answers, passes: passes + [pass])
+        selected.markAsKnown()
+        for answer in selected.ends.indices {
+            for end in selected.ends[answer].indices {
+                selected.ends[answer][end].expectedRecall = pass.share(of: input)
+            }
+        }
+        return selected
+    }
+
+    /// The answer's ends, exact scores and estimates together.
+    private func ranked(_ answer: Int, under rung: Int) throws -> [RankedEnd] {
+        try pools[answer].map { pool in
+            let sign = pool.end == .top ? 1.0 : -1.0
+            var known: [KnownRow] = scored.compactMap { key, row in
+                key.answer != answer
+                    ? nil
+                    : KnownRow(
+                        place: key, row: row.row, goodness: sign * row.score, deviation: 0)
+            }
+            known += pool.rows.map { candidate in
+                KnownRow(
+                    place: CandidateKey(answer, candidate), row: nil,
+                    goodness: sign * candidate.estimate.score,
+                    deviation: candidate.estimate.error * inflation[rung])
+            }
+            known.sort {
+                ($0.goodness, $1.place.unit, $1.place.index)
+                    > ($1.goodness, $0.place.unit, $0.place.index)
+            }
+            let chosen = known.prefix(pool.limit)
+            let recall = Self.expectedRecall(of: chosen, among: known, wanted: pool.limit)
+            let width = NormalDistribution.quantile(
+                upperTail: (1 - Self.budgetProbability) / 2)
+            let rows = try chosen.map { row in
+                let score = sign * row.goodness
+                let half = width * row.deviation
+                return RankedRow(
+                    row: try row.row ?? self.row(at: row.place), score: score,
+                    interval: score - half...score + half)
+            }
+            return RankedEnd(pool.end, rows, expectedRecall: recall * coverage)
+        }
+    }
+
+    private func row(at place: CandidateKey) throws -> UInt64 {
+        let unit = try Scan(input.request(ladder.exact)).units[Int(place.unit)]
+        return try input.query.view.rowMap(unit.segment, group: unit.group)[Int(place.index)]
+    }
+
+    /// What is known of a row at the deadline. More goodness is better, at either end.
+    private struct KnownRow {
+        var place: CandidateKey
+        /// Its number, where it has been looked up.
+        var row: UInt64?
+        var goodness: Double
+        /// Standard deviation of what the exact score may be; 0 where it is known.
+        var deviation: Double
+
+        func probability(above cut: Double) -> Double {
+            deviation > 0
+                ? NormalDistribution.upperTail((cut - goodness) / deviation)
+                : goodness >= cut ? 1 : 0
+        }
+    }
+
+    /// The share of the true answer that `chosen` is expected to hold: with a cut that as many rows
+    /// as are wanted are expected to pass, the mean probability of the chosen rows to pass it.
+    private static func expectedRecall(
+        of chosen: ArraySlice<KnownRow>, among rows: [KnownRow], wanted: Int
+    ) -> Double {
+        guard rows.count > wanted else { return 1 }
+        let widest = rows.map { $0.deviation }.max() ?? 0
+        guard widest > 0 else { return 1 }
+        var low = (rows.map(\.goodness).min() ?? 0) - 10 * widest
+        var high = (rows.map(\.goodness).max() ?? 0) + 10 * widest
+        for _ in 0..<60 {
+            let cut = (low + high) / 2
+            let passing = rows.reduce(0) { $0 + $1.probability(above: cut) }
+            if passing >= Double(wanted) { low = cut } else { high = cut }
+        }
+        let found = chosen.reduce(0) { $0 + $1.probability(above: low) }
+        return min(1, found / Double(wanted))
+    }
+}
+
+extension ScanPass {
+    /// The share of rows that a pass which a deadline ended has looked at.
+    fileprivate func share(of input: SelectionInput) -> Double {
+        min(1, Double(counters.rows) / Double(max(1, input.rowCount)))
+    }
+}

@@ -1,0 +1,219 @@
+// CONFIDENCE and BUDGET: estimate all rows from few bytes, keep those that may still be among the
+// best, look closer at these, and score exactly what is left.
+//
+// A row of the true answer is lost only if its estimate falls short of its score by more than
+// `interval.up` errors. That has probability (1 - p) / (2 · stages · rows wanted) at most, so that
+// all of them survive all stages with probability p (the union bound; the other half of 1 - p
+// covers floors). The floor that estimates are held against is the score of rows that have been
+// scored exactly: it never exceeds the true one.
+
+import GradDB
+import Synchronization
+
+final class ProgressiveSelection {
+    let input: SelectionInput
+    let ladder: Ladder
+    private let interval: Interval
+    let deadline: ContinuousClock.Instant?
+    var passes: [ScanPass] = []
+    var pools: [[Candidates]] = []
+    var answers: [Answer]
+    /// Rows that have been scored exactly, with their numbers.
+    var scored: [CandidateKey: (row: UInt64, score: Double)] = [:]
+    /// The share of rows that were looked at.
+    var coverage = 1.0
+
+    /// Passes over all rows or candidates that may take rows out.
+    private static let stages = 4
+    /// Reading a single row costs a chunk of several, and a jump.
+    private static let singleRowCost = 6.0
+
+    init(_ input: SelectionInput, _ ladder: Ladder, probability: Double) {
+        self.input = input
+        self.ladder = ladder
+        deadline = nil
+        interval = Self.interval(input, probability)
+        answers = input.emptyAnswers
+    }
+
+    /// - Parameter deadline: what is known by then is the answer.
+    init(_ input: SelectionInput, _ ladder: Ladder, deadline: ContinuousClock.Instant) {
+        self.input = input
+        self.ladder = ladder
+        self.deadline = deadline
+        interval = Self.interval(input, Self.budgetProbability)
+        answers = input.emptyAnswers
+    }
+
+    /// What BUDGET takes rows out by, and what the intervals of its scores hold with.
+    static let budgetProbability = 0.999
+
+    private static func interval(_ input: SelectionInput, _ probability: Double) -> Interval {
+        let miss = (1 - probability) / 2
+        let wanted = Double(max(1, input.query.wanted))
+        let rows = Double(max(1, input.rowCount))
+        func errors(_ probability: Double) -> Double {
+            NormalDistribution.quantile(upperTail: max(probability, 1e-300))
+        }
+        return Interval(
+            up: errors(miss / (Double(stages) * wanted)), down: errors(miss / max(rows, wanted)))
+    }
+
+    // MARK: CONFIDENCE
+
+    /// Nil where estimates do not help.
+    func selected() throws -> Selected? {
+        guard let first = try chooseFirstRung() else { return nil }
+        guard try estimateAll(first) else { return nil }
+        try refine(from: first)
+        return Selected(answers, passes: passes)
+    }
+
+    /// The rung with which the whole is expected to cost least; nil for the exact scan.
+    func chooseFirstRung(pairs: Int = ScoreSample.pairs) throws -> Int? {
+        guard !ladder.rungs.isEmpty, input.rowCount >= 8 * input.query.wanted else { return nil }
+        let sample = try ScoreSample(input, ladder, pairs: pairs)
+        passes += sample.passes
+        inflation = sample.inflation
+        let rows = Double(input.rowCount)
+        // Many queries cost multiplications where one costs bytes.
+        let perScan = 1 + Double(input.query.queryCount) / 16
+        var best: (rung: Int?, cost: Double) = (
+            nil, 0.7 * rows * Double(ladder.exact.rowBytes) * perScan
+        )
+        for (index, rung) in ladder.rungs.enumerated() {
+            let ends = [input.query.top, input.query.bottom].filter { $0 > 0 }
+            let left = ends.reduce(0.0) { left, wanted in
+                left
+                    + sample.survivors(
+                        rung: index, wanted: wanted, of: input.rowCount,
+                        interval: interval)
+            }
+            let pairs = rows * left * Double(input.query.answerNames.count)
+            let cost =
+                rows * Double(rung.rowBytes) * perScan
+                + pairs * Double(ladder.exact.rowBytes) * Self.singleRowCost
+            if cost < best.cost { best = (index, cost) }
+        }
+        return best.rung
+    }
+
+    /// By rung, from the sample.
+    var inflation: [Double] = []
+
+    private func inflated(_ rung: Int) -> Interval {
+        Interval(up: interval.up * inflation[rung], down: interval.down * inflation[rung])
+    }
+
+    /// False where too many candidates are left.
+    func estimateAll(_ rung: Int) throws -> Bool {
+        let pass = CandidatePass(input: input, interval: inflated(rung))
+        guard
+            let (pools, facts) = try pass.run(
+                "estimate by \(ladder.rungs[rung].label)", ladder.rungs[rung],
+                deadline: deadline)
+        else { return false }
+        passes.append(facts)
+        self.pools = pools
+        coverage = Double(facts.counters.rows) / Double(max(1, input.rowCount))
+        return true
+    }
+
+    /// Scores the best candidates, takes out those that cannot compete with them, and goes on with
+    /// the rest: exactly if they are few, else by a better estimate first.
+    private func refine(from first: Int) throws {
+        var rung = first
+        for _ in 1..<Self.stages {
+            try score(pools.map { $0.map { $0.best($0.limit) } }, "score the best")
+            prune()
+            guard let next = nextRung(after: rung) else { break }
+            try improve(by: next)
+            rung = next
+        }
+        try score(pools.map { $0.map(\.rows) }, "score the rest")
+    }
+
+    /// Scores candidates that have not been, and takes them out of the pools.
+    func score(_ candidates: [[[Candidate]]], _ name: String) throws {
+        var keys: Set<CandidateKey> = []
+        for (answer, ends) in candidates.enumerated() {
+            for candidate in ends.joined() {
+                let key = CandidateKey(answer, candidate)
+                if scored[key] == nil { keys.insert(key) }
+            }
+        }
+        guard !keys.isEmpty, !isLate else { return }
+        let found = Mutex<[CandidateKey: (row: UInt64, score: Double)]>([:])
+        passes.append(
+            try Rescoring(input: input).run(name, keys, ladder.exact) { key, row, estimate in
+                found.withLock { $0[key] = (row, estimate.score) }
+            })
+        for (key, row) in found.withLock({ $0 }) {
+            scored[key] = row
+            answers[key.answer].insert(row.score, row.row)
+        }
+        for answer in pools.indices {
+            for end in pools[answer].indices {
+                pools[answer][end].removeAll { scored[CandidateKey(answer, $0)] != nil }
+            }
+        }
+    }
+
+    func prune() {
+        for answer in pools.indices {
+            for (end, found) in answers[answer].ends.enumerated() {
+                pools[answer][end].prune(by: found)
+            }
+        }
+    }
+
+    /// The rung that makes the rest cheaper; nil to score what is left.
+    private func nextRung(after current: Int) -> Int? {
+        func pairs(_ factor: Double) -> Double {
+            var count = 0
+            for answer in pools.indices {
+                for (end, found) in answers[answer].ends.enumerated() {
+                    count += pools[answer][end].count(
+                        shrinkingErrorsBy: factor, below: found.worst)
+                }
+            }
+            return Double(count)
+        }
+        let now = pairs(1)
+        let exact = Double(ladder.exact.rowBytes)
+        var best: (rung: Int?, cost: Double) = (nil, 0.8 * now * exact)
+        for index in ladder.rungs.indices.dropFirst(current + 1) {
+            let factor = (ladder.rungs[index].noise / ladder.rungs[current].noise).squareRoot()
+            let cost = now * Double(ladder.rungs[index].rowBytes) + pairs(factor) * exact
+            if cost < best.cost { best = (index, cost) }
+        }
+        return best.rung
+    }
+
+    /// Estimates the candidates anew, by a better rung.
+    private func improve(by rung: Int) throws {
+        guard !isLate else { return }
+        let keys = pools.enumerated().flatMap { answer, ends in
+            ends.flatMap { $0.rows.map { CandidateKey(answer, $0) } }
+        }
+        let found = Mutex<[CandidateKey: Estimate]>([:])
+        let label = ladder.rungs[rung].label
+        passes.append(
+            try Rescoring(input: input).run(
+                "estimate by \(label)", Set(keys), ladder.rungs[rung]
+            ) { key, _, estimate in
+                found.withLock { $0[key] = estimate }
+            })
+        let estimates = found.withLock { $0 }
+        for answer in pools.indices {
+            for end in pools[answer].indices {
+                pools[answer][end].update(interval: inflated(rung)) {
+                    estimates[CandidateKey(answer, $0)]
+                }
+            }
+        }
+        prune()
+    }
+
+    var isLate: Bool { deadline.map { ContinuousClock.now >= $0 } ?? false }
+}

@@ -1,0 +1,115 @@
+// What the ways to select rows have in common: their input, the passes they make, and what they
+// give.
+
+import GradDB
+
+/// One checkpoint's scores, from which rows are to be selected.
+struct SelectionInput: Sendable {
+    let query: BoundQuery
+    let checkpoint: BoundCheckpoint
+    let filter: RowSet?
+    let options: QueryOptions
+
+    /// Rows that are scored.
+    var rowCount: Int {
+        filter?.count ?? query.view.rowCount(of: checkpoint.document)
+    }
+
+    func request(_ rung: Rung) -> ScanRequest {
+        ScanRequest(
+            view: query.view, checkpoint: checkpoint.document, columns: rung.columns,
+            queries: checkpoint.queries[rung.tier], filter: filter, threads: options.threads,
+            cancellation: options.cancellation)
+    }
+
+    func scorer(_ rung: Rung) -> RowScorer {
+        RowScorer(query, queries: checkpoint.queries[rung.tier])
+    }
+
+    var emptyAnswers: [Answer] { query.answerNames.map { _ in Answer(query) } }
+}
+
+/// One pass over rows, and what it took.
+struct ScanPass {
+    var name: String
+    var counters: ScanCounters
+    var seconds: Double
+
+    /// Runs a scan and takes its time.
+    init(_ name: String, _ body: () throws -> ScanCounters) rethrows {
+        self.name = name
+        let started = ContinuousClock.now
+        counters = try body()
+        seconds = (ContinuousClock.now - started).seconds
+    }
+
+    var facts: [(key: String, value: PlanValue)] { Self.facts(counters, seconds: seconds) }
+
+    static func facts(
+        _ counters: ScanCounters, seconds: Double
+    ) -> [(key: String, value: PlanValue)] {
+        [
+            ("rows", .count(counters.rows)), ("row groups", .count(counters.rowGroups)),
+            ("skipped", .count(counters.skippedRowGroups)), ("blocks", .count(counters.blocks)),
+            ("bytes", .count(Int(counters.bytes))), ("seconds", .number(seconds)),
+            ("GB/s", .number(Double(counters.bytes) / max(seconds, 1e-9) / 1e9)),
+            ("GMAC/s", .number(Double(counters.multiplications) / max(seconds, 1e-9) / 1e9)),
+        ]
+    }
+}
+
+/// A selected row.
+struct RankedRow: Sendable {
+    var row: UInt64
+    var score: Double
+    /// Where the exact score lies, when `score` may be an estimate.
+    var interval: ClosedRange<Double>?
+}
+
+/// The selected rows of one end of an answer, best first.
+struct RankedEnd: Sendable {
+    var end: RankingEnd
+    var rows: [RankedRow]
+    /// The share of the true answer that is expected to be among them; nil where that is 1.
+    var expectedRecall: Double?
+
+    init(_ exact: TopRows) {
+        end = exact.end
+        rows = exact.ranked().map { RankedRow(row: $0.row, score: $0.score) }
+    }
+
+    init(_ end: RankingEnd, _ rows: [RankedRow], expectedRecall: Double) {
+        self.end = end
+        self.rows = rows
+        self.expectedRecall = expectedRecall
+    }
+}
+
+/// What a selection gives.
+struct Selected {
+    /// By answer.
+    var ends: [[RankedEnd]]
+    /// In the order in which they ran.
+    var passes: [ScanPass]
+    /// Rows that were looked at.
+    var rows: Int
+
+    init(_ answers: [Answer], passes: [ScanPass]) {
+        ends = answers.map { $0.ends.map { RankedEnd($0) } }
+        self.passes = passes
+        rows = passes.map(\.counters.rows).max() ?? 0
+    }
+
+    /// Gives exact scores the intervals that BUDGET promises.
+    mutating func markAsKnown() {
+        for answer in ends.indices {
+            for end in ends[answer].indices {
+                ends[answer][end].expectedRecall = 1
+                for row in ends[answer][end].rows.indices {
+                    let score = ends[answer][end].rows[row].score
+                    ends[answer][end].rows[row].interval = score...score
+                }
+            }
+        }
+    }
+}
