@@ -7,6 +7,7 @@
 package struct Scan: Sendable {
     private let request: ScanRequest
     private let kernels: KernelSet
+    private let encodings: [LayerEncoding]
     private let codecs: [any Codec]
     /// By layer; nil where queries are scored one by one.
     private let batches: [QueryBatch?]
@@ -23,7 +24,8 @@ package struct Scan: Sendable {
         kernels = try KernelSet.chosen()
         let table = request.view.table
         let kernels = self.kernels
-        codecs = try request.layers.map { try table.codec($0, kernels) }
+        encodings = try request.layers.map(request.view.finestEncoding)
+        codecs = try zip(request.layers, encodings).map { try table.codec($0, $1.codec, kernels) }
         batches = zip(codecs, request.layers.indices).map { codec, layer in
             QueryBatch(request.queries.map { $0[layer] }, codec: codec)
         }
@@ -41,7 +43,9 @@ package struct Scan: Sendable {
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
     ) throws -> ScanCounters {
         let workers = (0..<workerCount).map { _ in
-            ScanWorker(request: request, codecs: codecs, batches: batches, kernels: kernels)
+            ScanWorker(
+                request: request, encodings: encodings, codecs: codecs, batches: batches,
+                kernels: kernels)
         }
         try Parallel.forEach(units.count, threads: workerCount) { index, worker in
             try request.cancellation.check()
@@ -57,6 +61,7 @@ package struct Scan: Sendable {
 /// One thread's state: buffers that are reused from row group to row group.
 private final class ScanWorker: @unchecked Sendable {  // used by one thread at a time
     private let request: ScanRequest
+    private let encodings: [LayerEncoding]
     private let codecs: [any Codec]
     private let batches: [QueryBatch?]
     private let kernels: KernelSet
@@ -66,9 +71,11 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
     private(set) var counters = ScanCounters()
 
     init(
-        request: ScanRequest, codecs: [any Codec], batches: [QueryBatch?], kernels: KernelSet
+        request: ScanRequest, encodings: [LayerEncoding], codecs: [any Codec],
+        batches: [QueryBatch?], kernels: KernelSet
     ) {
         self.request = request
+        self.encodings = encodings
         self.codecs = codecs
         self.batches = batches
         self.kernels = kernels
@@ -103,7 +110,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
     private func scan(
         _ index: Int, _ segment: SegmentDocument, group: Int, rows: Int, mask: [Bool]?
     ) throws {
-        let layer = request.layers[index]
+        let encoding = encodings[index]
         let codec = codecs[index]
         let queries = request.queries.map { $0[index] }
         reset(&sums, count: rows * queries.count)
@@ -112,10 +119,8 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
             try request.cancellation.check()
             let block = try BlockReader(
                 request.view.store,
-                BlockKey(
-                    table: request.view.table.document.table, segment: segment.segment,
-                    rowGroup: UInt32(group), layer: layer.number, slab: UInt32(slab)),
-                rows: rows, codec: codec, kind: layer.codec, kernels: kernels)
+                request.view.blockKey(encoding, segment, group: group, slab: slab),
+                rows: rows, codec: codec, kind: encoding.codec, kernels: kernels)
             if slab == 0 { statistics = block.statistics() }
             counters.blocks += 1
             if let batch = batches[index] {

@@ -51,7 +51,8 @@ struct QueryVectorBinder {
         let kernels = try KernelSet.chosen()
         var queries = [[EncodedQuery]](repeating: [], count: count)
         for layer in layers {
-            let codec = try view.table.codec(layer, kernels)
+            let encoding = try view.finestEncoding(of: layer)
+            let codec = try view.table.codec(layer, encoding.codec, kernels)
             let matrix = try file.matrix(layer.name, allowVector: true)
             guard matrix.dims == layer.dims else {
                 throw GradDBError(
@@ -104,8 +105,9 @@ struct QueryVectorBinder {
                     expected: "a row that was ingested for that checkpoint")
             }
             return try layers.map { layer in
-                let stored = try view.vector(layer, at: place)
-                return try view.table.codec(layer, kernels)
+                let encoding = try view.finestEncoding(of: layer)
+                let stored = try view.vector(layer, encoding, at: place)
+                return try view.table.codec(layer, encoding.codec, kernels)
                     .query(fromRow: stored.bytes, stored.statistics)
             }
         }

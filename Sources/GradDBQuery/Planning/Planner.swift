@@ -47,7 +47,10 @@ package struct Planner {
     }
 
     private func score() throws -> PlanNode {
-        let layers = query.layers.map { "\($0.name):\($0.dims):\($0.codec.rawValue)" }
+        let layers = try query.layers.map { layer in
+            let encoding = try query.view.finestEncoding(of: layer)
+            return "\(layer.name):\(layer.dims):\(encoding.codec.rawValue)"
+        }
         let shown = layers.prefix(4).joined(separator: ", ")
         var scans: [PlanNode] = []
         for checkpoint in query.checkpoints { scans.append(try scan(checkpoint.document)) }
@@ -64,7 +67,10 @@ package struct Planner {
         let rows = segments.reduce(0) { $0 + $1.rows }
         let groups = segments.reduce(0) { $0 + $1.rowGroups }
         let kernels = try KernelSet.chosen()
-        let codecs = try query.layers.map { try query.view.table.codec($0, kernels) }
+        let codecs = try query.layers.map { layer in
+            let encoding = try query.view.finestEncoding(of: layer)
+            return try query.view.table.codec(layer, encoding.codec, kernels)
+        }
         let slabs = codecs.reduce(0) { $0 + $1.geometry.slabCount }
         let rowBytes = codecs.reduce(0) { $0 + $1.rowBytes }
         return PlanNode(
