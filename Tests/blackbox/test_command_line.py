@@ -52,8 +52,8 @@ def test_init_and_create_print_what_they_made(gradctl, tmp_path):
         "table": "alpaca",
         "unit": "example",
         "layers": [
-            {"name": "grad", "dims": 65536, "codec": "int8"},
-            {"name": "mlp.0-x", "dims": 7, "codec": "f16"},
+            {"name": "grad", "dims": 65536, "codec": "int8", "codecs": ["int8"]},
+            {"name": "mlp.0-x", "dims": 7, "codec": "f16", "codecs": ["f16"]},
         ],
         "fields": [{"name": "source", "type": "string"}],
         "row_group": 1024,

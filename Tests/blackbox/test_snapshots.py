@@ -94,7 +94,9 @@ def test_info_describes_the_newest_snapshot(table, files):
         "row_group": 8,
     }
     assert (info["segments"], info["bytes"]) == (newest["segments"], newest["bytes"])
-    assert info["layers"] == [{"name": "grad", "dims": DIMS, "codec": "int8"}]
+    assert info["layers"] == [
+        {"name": "grad", "dims": DIMS, "codec": "int8", "codecs": ["int8"]}
+    ]
     assert info["fields"] == [{"name": "part", "type": "int"}]
     assert info["checkpoints"] == [
         {"name": "c1", "step": 100, "weight": 2e-5, "rows": 20},

@@ -45,7 +45,11 @@ def test_schemas(database, name):
     table, golden = database.table(name), GOLDEN["tables"][name]
     for key in ("table", "unit", "row_group"):
         assert table.schema[key] == golden[key]
-    assert table.layers == [{"number": i} | layer for i, layer in enumerate(golden["layers"])]
+    assert len(table.layers) == len(golden["layers"])
+    for number, (layer, expected) in enumerate(zip(table.layers, golden["layers"])):
+        codecs = [encoding["codec"] for encoding in table.encodings(layer)]
+        said = {key: layer[key] for key in ("name", "dims", "codec", "seed")} | {"codecs": codecs}
+        assert layer["number"] == number and said == expected
     assert {field["name"]: field["type"] for field in table.fields} == golden["fields"]
 
 

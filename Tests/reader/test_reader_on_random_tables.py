@@ -38,7 +38,9 @@ def database(made):
 
 def test_catalog(made, database):
     table, info = database.table("t"), gradctl.run(made.db, "info", "t")[0]
-    layers = [{key: layer[key] for key in ("name", "dims", "codec")} for layer in table.layers]
+    layers = [{key: layer[key] for key in ("name", "dims", "codec")}
+              | {"codecs": [encoding["codec"] for encoding in table.encodings(layer)]}
+              for layer in table.layers]
     assert layers == info["layers"]
     assert table.fields == info["fields"]
     assert (table.rows, table.snapshot) == (info["rows"], info["snapshot"])

@@ -42,7 +42,7 @@ class Block:
     def __init__(self, data: bytes):
         if len(data) < HEADER_BYTES:
             raise ValueError("a block is shorter than its header")
-        (magic, version, codec, self.table, self.layer, self.segment, self.group, self.slab,
+        (magic, version, codec, self.table, self.encoding, self.segment, self.group, self.slab,
          self.count, self.dims, self.first_dim, self.stride, self.rows_per_chunk, flags, _,
          self.least_squared_norm, self.greatest_squared_norm, checksum) = HEADER.unpack_from(data)
         statistics_end = HEADER_BYTES
@@ -78,7 +78,7 @@ class Block:
     def key(self) -> bytes:
         """The key that this block belongs under."""
         return struct.pack(
-            ">IQIII", self.table, self.segment, self.group, self.layer, self.slab
+            ">IQIII", self.table, self.segment, self.group, self.encoding, self.slab
         )
 
     def check_place(self, layer_dims: int, codec: str, rows: int):

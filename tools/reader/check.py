@@ -14,9 +14,9 @@ from block import SLAB_BYTES, Block, row_bytes
 def problems(table) -> list[str]:
     found = []
     _check_rows(table, found)
-    bytes_total = 0
-    for segment in table.segments:
-        bytes_total += _check_segment(table, segment, found)
+    bytes_total = sum(_check_segment(table, segment, found) for segment in table.segments)
+    for companion in table.companions:
+        _check_companion(table, companion, found)
     for checkpoint in table.checkpoints:
         numbers = [number for segment in table.checkpoint_segments(checkpoint)
                    for group in range(segment["row_groups"])
@@ -51,26 +51,42 @@ def _check_rows(table, found):
 
 
 def _check_segment(table, segment, found):
-    """Checks one segment; the bytes of its blocks."""
-    name, size, numbers = f"segment {segment['segment']}", 0, []
+    """Checks one segment in all its encodings; the bytes of its blocks."""
+    name, numbers = f"segment {segment['segment']}", []
+    encodings = [encoding for layer in table.layers for encoding in table.encodings(layer)]
+    sizes = dict.fromkeys((encoding["encoding"] for encoding in encodings), 0)
     if segment["row_groups"] != -(-segment["rows"] // segment["rows_per_group"]):
         found.append(f"{name} does not have its number of row groups")
     for group in range(segment["row_groups"]):
         rows = table.row_map(segment["segment"], group)
         numbers += rows
-        for layer in table.layers:
+        for layer in encodings:
             stored = table.encoded_group(segment, group, layer)
             if len(rows) != len(stored.values):
                 found.append(f"{name}, row group {group}: row map and blocks disagree")
             _check_statistics(layer["codec"], stored, f"{name}, row group {group}", found)
             slabs = -(-row_bytes(layer["codec"], layer["dims"]) // SLAB_BYTES)
             blocks = [table.block(segment, group, layer, slab) for slab in range(slabs)]
-            size += sum(map(len, blocks))
+            sizes[layer["encoding"]] += sum(map(len, blocks))
             _check_range([Block(block) for block in blocks], f"{name}, row group {group}", found)
-    said = segment["rows"], segment["first_row"], segment["last_row"], segment["bytes"]
-    if said != (len(numbers), min(numbers), max(numbers), size):
+    said = segment["rows"], segment["first_row"], segment["last_row"]
+    if said != (len(numbers), min(numbers), max(numbers)):
         found.append(f"{name} is not what its document says")
-    return size
+    for layer in encodings:
+        holder = {part["encoding"]: part["bytes"] for part in table.holder(segment, layer)["encodings"]}
+        if holder[layer["encoding"]] != sizes[layer["encoding"]]:
+            found.append(f"{name} has other bytes of encoding {layer['encoding']} than it says")
+    return sum(sizes.values())
+
+
+def _check_companion(table, companion, found):
+    """A companion has the rows of its base, and encodings that the base lacks."""
+    base = [doc for doc in table.segments if doc["segment"] == companion["base"]]
+    same = ("checkpoint", "rows", "row_groups", "rows_per_group", "first_row", "last_row")
+    if not base or any(base[0][key] != companion[key] for key in same):
+        found.append(f"segment {companion['segment']} is no companion of its base")
+    if table.store.get("fields", values.row_map_key(table.number, companion["segment"], 0)):
+        found.append(f"segment {companion['segment']} has row maps of its own")
 
 
 def _check_range(blocks, where, found):

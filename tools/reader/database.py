@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 import values
-from block import SLAB_BYTES, Block, row_bytes
+from block import CODEC_NUMBERS, SLAB_BYTES, Block, row_bytes
 from codec import Encoded, decode, join, unpack
 from rocksdb_store import Store
 
@@ -54,12 +54,16 @@ class Database:
 
 
 class Table:
-    """A table at one snapshot (the newest by default)."""
+    """A table at one snapshot (the newest by default).
+
+    `layers` are the schema's, each with `encoding` and `codec` of its finest encoding in the
+    snapshot; wherever a layer is taken, one of `encodings` can be given instead.
+    """
 
     def __init__(self, database: Database, schema: dict, snapshot: int | None):
         self.store, self.schema = database.store, schema
         self.number, self.name = schema["table"], schema["name"]
-        self.layers, self.fields = schema["layers"], schema["fields"]
+        self.fields = schema["fields"]
         hexadecimal = f"{self.number:08x}"
         catalog = database.catalog
 
@@ -81,11 +85,28 @@ class Table:
             for _, doc in documents("checkpoint", "[0-9a-f]{8}")
             if doc["added"] <= self.snapshot
         }
-        self.segments = [
-            doc
-            for _, doc in documents("segment", "[0-9a-f]{16}")
-            if doc["added"] <= self.snapshot
-        ]
+        self.layers = [self.encodings(layer)[0] for layer in schema["layers"]]
+        every = [doc for _, doc in documents("segment", "[0-9a-f]{16}")
+                 if doc["added"] <= self.snapshot]
+        self.segments = [doc for doc in every if "base" not in doc]
+        self.companions = [doc for doc in every if "base" in doc]
+
+    def encodings(self, layer: dict) -> list[dict]:
+        """The layer in each encoding that the snapshot has, finest first."""
+        found = [encoding for encoding in layer["encodings"]
+                 if encoding["added"] <= self.snapshot < encoding.get("removed", float("inf"))]
+        found.sort(key=lambda encoding: CODEC_NUMBERS[encoding["codec"]])
+        return [layer | encoding for encoding in found]
+
+    def holder(self, segment: dict, layer: dict) -> dict:
+        """The document of the segment that has the blocks: `segment` or a companion of it."""
+        found = [doc for doc in [segment, *self.companions]
+                 if segment["segment"] in (doc["segment"], doc.get("base"))
+                 and layer["encoding"] in [part["encoding"] for part in doc["encodings"]]]
+        if len(found) != 1:
+            raise ValueError(f"segment {segment['segment']} has encoding {layer['encoding']} "
+                             f"{len(found)} times")
+        return found[0]
 
     def layer(self, name: str) -> dict:
         return next(layer for layer in self.layers if layer["name"] == name)
@@ -141,9 +162,13 @@ class Table:
             raise ValueError(f"segment {segment}, row group {group} has no row map")
         return values.row_map(value)
 
+    def _block_key(self, segment, group, layer, slab):
+        holder = self.holder(segment, layer)["segment"]
+        return values.block_key(self.number, holder, group, layer["encoding"], slab)
+
     def block(self, segment: dict, group: int, layer: dict, slab: int) -> bytes:
         """The raw bytes of a block, verified by `encoded_group`, not here."""
-        key = values.block_key(self.number, segment["segment"], group, layer["number"], slab)
+        key = self._block_key(segment, group, layer, slab)
         value = self.store.get("blocks", key)
         if value is None:
             raise ValueError(f"block {key.hex()} is missing")
@@ -157,7 +182,7 @@ class Table:
         slabs = []
         for slab in range(-(-row_bytes(layer["codec"], layer["dims"]) // SLAB_BYTES)):
             block = Block(self.block(segment, group, layer, slab))
-            key = values.block_key(self.number, segment["segment"], group, layer["number"], slab)
+            key = self._block_key(segment, group, layer, slab)
             if block.key() != key:
                 raise ValueError(f"block {key.hex()} says that it is another")
             block.check_place(layer["dims"], layer["codec"], rows)

@@ -112,7 +112,8 @@ def describe(table, given):
     assert table.tags == tags
     return {
         "table": table.number, "unit": "example", "row_group": 3,
-        "layers": [{"name": name, "dims": dims, "codec": kind, "seed": table.layer(name)["seed"]}
+        "layers": [{"name": name, "dims": dims, "codec": kind, "codecs": [kind],
+                    "seed": table.layer(name)["seed"]}
                    for name, (dims, kind) in LAYERS[table.name].items()],
         "fields": FIELDS[table.name], "ids": ids,
         "field_values": {name: [row[name] for row in expected] for name in names},

@@ -199,7 +199,7 @@ def _write(folder, name, raw):
 
 
 def _block_key(table, segment, layer, slab):
-    return values.block_key(table.number, segment["segment"], 0, layer["number"], slab)
+    return values.block_key(table.number, segment["segment"], 0, layer["encoding"], slab)
 
 
 def _options(option, specs):

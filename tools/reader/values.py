@@ -15,8 +15,8 @@ INT, FLOAT, BOOL, STRING = 1, 2, 3, 4
 TYPE_NUMBERS = {"int": INT, "float": FLOAT, "bool": BOOL, "string": STRING}
 
 
-def block_key(table, segment, group, layer, slab):
-    return struct.pack(">IQIII", table, segment, group, layer, slab)
+def block_key(table, segment, group, encoding, slab):
+    return struct.pack(">IQIII", table, segment, group, encoding, slab)
 
 
 def row_key(table, row):

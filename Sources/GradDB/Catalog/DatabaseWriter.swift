@@ -81,14 +81,19 @@ public final class DatabaseWriter {
         }
         var counters = try self.counters()
         let kernels = try KernelSet.chosen()
-        let document = TableDocument(
-            table: counters.nextTable, name: schema.name, unit: schema.unit,
-            layers: schema.layers.enumerated().map { index, layer in
-                Layer(
-                    number: UInt32(index), name: layer.name, dims: layer.dims, codec: layer.codec,
-                    seed: Array(layer.name.utf8).withUnsafeBytes { kernels.hash($0) })
-            },
+        var document = TableDocument(
+            table: counters.nextTable, name: schema.name, unit: schema.unit, layers: [],
             fields: schema.fields, rowGroup: schema.rowsPerGroup, created: Timestamp.now())
+        for layer in schema.layers {
+            let first = document.nextEncoding
+            document.layers.append(
+                Layer(
+                    number: UInt32(document.layers.count), name: layer.name, dims: layer.dims,
+                    encodings: zip(first..., layer.codecs.sorted()).map {
+                        LayerEncoding(number: $0, codec: $1, added: 0)
+                    },
+                    seed: Array(layer.name.utf8).withUnsafeBytes { kernels.hash($0) }))
+        }
         counters.nextTable += 1
         let batch = WriteBatch(store)
         try batch.put(Catalog.Key.counters, document: counters)

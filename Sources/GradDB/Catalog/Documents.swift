@@ -35,21 +35,29 @@ public enum RowUnit: String, Codable, Sendable, CaseIterable {
 
 /// A vector column of a table.
 public struct Layer: Codable, Equatable, Sendable {
-    /// Position among the table's layers, also its number in block keys.
+    /// Position among the table's layers.
     package var number: UInt32
     public var name: String
     /// Elements of one row's vector.
     public var dims: Int
-    public var codec: CodecKind
+    /// All that it ever had, in ascending order of their numbers.
+    package var encodings: [LayerEncoding]
     /// Seed of the rotation, as hexadecimal text: JSON numbers end at 2^53 for many readers.
     package var seed: String
 
-    package init(number: UInt32, name: String, dims: Int, codec: CodecKind, seed: UInt64) {
+    package init(
+        number: UInt32, name: String, dims: Int, encodings: [LayerEncoding], seed: UInt64
+    ) {
         self.number = number
         self.name = name
         self.dims = dims
-        self.codec = codec
+        self.encodings = encodings
         self.seed = "0x" + String(seed, radix: 16)
+    }
+
+    /// Those that a snapshot has, finest first.
+    package func encodings(in snapshot: UInt64) -> [LayerEncoding] {
+        encodings.filter { $0.isActive(in: snapshot) }.sorted { $0.codec < $1.codec }
     }
 
     package var seedValue: UInt64 {
@@ -59,6 +67,33 @@ public struct Layer: Codable, Equatable, Sendable {
             }
             return value
         }
+    }
+}
+
+/// All rows of a layer in one codec, from one snapshot on.
+package struct LayerEncoding: Codable, Hashable, Sendable {
+    /// Its number in block keys; no other encoding of the table ever has it.
+    package var number: UInt32
+    package var codec: CodecKind
+    /// The first snapshot that has it; 0 for those that the table was made with.
+    package var added: UInt64
+    /// The first snapshot that no longer has it; nil while it is there.
+    package var removed: UInt64?
+
+    package init(number: UInt32, codec: CodecKind, added: UInt64, removed: UInt64? = nil) {
+        self.number = number
+        self.codec = codec
+        self.added = added
+        self.removed = removed
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case number = "encoding"
+        case codec, added, removed
+    }
+
+    package func isActive(in snapshot: UInt64) -> Bool {
+        added <= snapshot && removed.map { snapshot < $0 } ?? true
     }
 }
 
@@ -72,6 +107,11 @@ package struct TableDocument: Codable, Equatable, Sendable {
     /// Most rows in a row group.
     package var rowGroup: Int
     package var created: String
+
+    /// The number for the next encoding: none is given twice, and removed ones stay listed.
+    package var nextEncoding: UInt32 {
+        layers.flatMap(\.encodings).reduce(0) { max($0, $1.number + 1) }
+    }
 }
 
 /// `head/<table>`: which snapshot is the newest, and how the table's ids are typed.
@@ -102,21 +142,30 @@ package struct SnapshotDocument: Codable, Equatable, Sendable {
     package var bytes: UInt64
 }
 
-/// `segment/<table>/<number>`: what one writer wrote for one checkpoint.
+/// `segment/<table>/<number>`: what one writer wrote for one checkpoint, or a companion: the rows of
+/// another segment in encodings that were added later.
 package struct SegmentDocument: Codable, Equatable, Sendable {
     package var segment: UInt64
+    /// The segment that this one is a companion of.
+    package var base: UInt64?
     package var checkpoint: UInt32
     package var rows: Int
     package var rowGroups: Int
     /// Rows in every row group but the last.
     package var rowsPerGroup: Int
-    /// Bytes of its blocks.
-    package var bytes: UInt64
+    /// Of which encodings it holds blocks, in ascending order.
+    package var encodings: [EncodingBytes]
     /// Smallest and largest row number in it.
     package var firstRow: UInt64
     package var lastRow: UInt64
     /// The first snapshot that has it.
     package var added: UInt64
+
+    /// An encoding's number, and the bytes of its blocks.
+    package struct EncodingBytes: Codable, Equatable, Sendable {
+        package var encoding: UInt32
+        package var bytes: UInt64
+    }
 
     /// Rows of row group `group`.
     package func rows(ofGroup group: Int) -> Int {
@@ -140,14 +189,17 @@ package struct TagDocument: Codable, Equatable, Sendable {
     package var snapshot: UInt64
 }
 
-/// `reservation/<segment>`: a writer is at work (or died) on this segment.
+/// `reservation/<segment>`: a writer is at work (or died) on this segment and those after it.
 package struct ReservationDocument: Codable, Equatable, Sendable {
     package var table: UInt32
+    /// How many segments.
+    package var segments: UInt64
     /// Whether records of unpublished rows may have been written ahead of the publication.
     package var spilled: Bool
 
-    package init(table: UInt32, spilled: Bool = false) {
+    package init(table: UInt32, segments: UInt64, spilled: Bool = false) {
         self.table = table
+        self.segments = segments
         self.spilled = spilled
     }
 }

@@ -26,34 +26,42 @@ package struct Recovery {
                 throw GradDBError.corrupt("the catalog has a reservation named '\(suffix)'")
             }
             try undo(reservation, segment: segment)
-            log.notice("removed what an interrupted ingest left behind (segment \(segment))")
+            log.notice("removed what an interrupted writer left behind (segment \(segment))")
         }
         try? FileManager.default.removeItem(atPath: stagingDirectory)
     }
 
-    /// Takes back everything that an unpublished segment may have left in the database.
-    package func undo(_ reservation: ReservationDocument, segment: UInt64) throws {
+    /// Takes back everything that unpublished segments may have left in the database.
+    package func undo(_ reservation: ReservationDocument, segment first: UInt64) throws {
         let table = reservation.table
-        try removeBlocks(Keys.segmentPrefix(table: table, segment: segment))
+        let (end, isTooFar) = first.addingReportingOverflow(reservation.segments)
+        guard !isTooFar else {
+            throw GradDBError.corrupt("the reservation of segment \(first) is malformed")
+        }
+        try removeBlocks(
+            from: Keys.segmentPrefix(table: table, segment: first),
+            to: Keys.segmentPrefix(table: table, segment: end))
         let batch = WriteBatch(store)
         if reservation.spilled { try removeRecords(table: table, batch) }
-        deleteRange(.fields, prefix: Keys.rowMapPrefix(table: table, segment: segment), batch)
-        batch.delete(document: Catalog.Key.reservation(segment))
+        batch.deleteRange(
+            .fields, from: Keys.rowMapPrefix(table: table, segment: first),
+            to: Keys.rowMapPrefix(table: table, segment: end))
+        batch.delete(document: Catalog.Key.reservation(first))
         try store.write(batch, sync: true)
         try store.flushAll()
     }
 
-    private func removeBlocks(_ prefix: [UInt8]) throws {
-        // A segment's files hold nothing else, so whole files go, without tombstones.
-        try store.deleteFiles(.blocks, prefix: prefix)
+    private func removeBlocks(from start: [UInt8], to end: [UInt8]) throws {
+        // The files of one commit hold nothing else, so whole files go, without tombstones.
+        try store.deleteFiles(.blocks, from: start, to: end)
         var isEmpty = true
-        try store.forEach(.blocks, prefix: prefix) { _, _ in
-            isEmpty = false
+        try store.forEach(.blocks, prefix: [], from: start) { key, _ in
+            isEmpty = !key.lexicographicallyPrecedes(end)
             return false
         }
         guard !isEmpty else { return }
         let batch = WriteBatch(store)
-        deleteRange(.blocks, prefix: prefix, batch)
+        batch.deleteRange(.blocks, from: start, to: end)
         try store.write(batch, sync: true)
     }
 
@@ -83,9 +91,9 @@ package struct Recovery {
     }
 
     private func deleteRange(
-        _ family: ColumnFamily, from start: [UInt8]? = nil, prefix: [UInt8], _ batch: WriteBatch
+        _ family: ColumnFamily, from start: [UInt8], prefix: [UInt8], _ batch: WriteBatch
     ) {
         guard let end = Keys.end(ofPrefix: prefix) else { return }
-        batch.deleteRange(family, from: start ?? prefix, to: end)
+        batch.deleteRange(family, from: start, to: end)
     }
 }

@@ -41,7 +41,12 @@ extension Table {
 
     /// Bytes of the newest snapshot's blocks.
     public var bytes: UInt64 {
-        get throws { try newest.segments.reduce(0) { $0 + $1.bytes } }
+        get throws { try newest.bytesOfEncodings.values.reduce(0, +) }
+    }
+
+    /// The codecs that a layer is stored in, in the newest snapshot: the finest, which scores, first.
+    public func codecs(of layer: Layer) -> [CodecKind] {
+        layer.encodings(in: head.snapshot).map(\.codec)
     }
 
     /// In the order they were made.

@@ -6,12 +6,17 @@ public struct TableSchema: Sendable {
     public struct LayerSchema: Sendable {
         public var name: String
         public var dims: Int
-        public var codec: CodecKind
+        /// Every row is stored in each of them; their order means nothing.
+        public var codecs: [CodecKind]
 
-        public init(name: String, dims: Int, codec: CodecKind = .int8) {
+        public init(name: String, dims: Int, codecs: [CodecKind]) {
             self.name = name
             self.dims = dims
-            self.codec = codec
+            self.codecs = codecs
+        }
+
+        public init(name: String, dims: Int, codec: CodecKind = .int8) {
+            self.init(name: name, dims: dims, codecs: [codec])
         }
     }
 
@@ -56,11 +61,16 @@ public struct TableSchema: Sendable {
                     "layer '\(layer.name)' has \(layer.dims) dims; 1 to \(Self.maxDims) are "
                         + "possible")
             }
-            guard layer.dims >= layer.codec.minDims else {
-                throw GradDBError.usage(
-                    "layer '\(layer.name)' has \(layer.dims) dims, too few for codec "
-                        + "\(layer.codec.rawValue), which needs \(layer.codec.minDims); use "
-                        + "codec int8")
+            guard !layer.codecs.isEmpty else {
+                throw GradDBError.usage("layer '\(layer.name)' needs a codec")
+            }
+            var codecs: Set<CodecKind> = []
+            for codec in layer.codecs {
+                try codec.requireDims(layer.dims, layer: layer.name)
+                guard codecs.insert(codec).inserted else {
+                    throw GradDBError.usage(
+                        "layer '\(layer.name)' has codec \(codec.rawValue) twice; name each once")
+                }
             }
             guard seen.insert(layer.name).inserted else {
                 throw GradDBError.usage("layer '\(layer.name)' is named twice")
@@ -95,6 +105,17 @@ public struct TableSchema: Sendable {
             throw GradDBError.usage(
                 "'\(name)' cannot be the name of a \(what): names start with a letter or _, go on "
                     + "with letters, digits, _ . -, and have at most 128 characters")
+        }
+    }
+}
+
+extension CodecKind {
+    /// - Throws: `.usage` for a layer with too few dims.
+    package func requireDims(_ dims: Int, layer: String) throws {
+        guard dims >= minDims else {
+            throw GradDBError.usage(
+                "layer '\(layer)' has \(dims) dims, too few for codec \(rawValue), which needs "
+                    + "\(minDims); use codec int8")
         }
     }
 }

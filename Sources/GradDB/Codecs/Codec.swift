@@ -5,8 +5,11 @@
 // format-spec/codecs.md.
 
 /// The codecs by name (in schemas) and number (in block headers).
-public enum CodecKind: String, Codable, Sendable, CaseIterable {
+/// In the order of `allCases`, the finest first, a smaller one is a finer one.
+public enum CodecKind: String, Codable, Sendable, CaseIterable, Comparable {
     case f32, f16, bf16, int8, int4, bit
+
+    public static func < (left: CodecKind, right: CodecKind) -> Bool { left.number < right.number }
 
     package var number: UInt16 {
         switch self {
@@ -99,7 +102,7 @@ package struct EncodedQuery: Sendable {
     }
 }
 
-/// One layer's encoding. Thread-safe: all state is constant.
+/// How one layer's rows are encoded in one codec. Thread-safe: all state is constant.
 package protocol Codec: Sendable {
     var dims: Int { get }
     var bitsPerElement: Int { get }

@@ -2,23 +2,19 @@
 
 import CGradKernels
 
-package struct Int8Codec: Codec {
+package struct Int8Codec: RotatedCodec {
     package let bitsPerElement = 8
-    private let rotated: RotatedRow
+    package let rotated: RotatedRow
     private var kernels: KernelSet { rotated.kernels }
-
-    package var dims: Int { rotated.dims }
 
     package init(dims: Int, seed: UInt64, kernels: KernelSet) {
         rotated = RotatedRow(.int8, dims: dims, seed: seed, kernels: kernels)
     }
 
     package func encode(
-        _ row: UnsafeMutableBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer
-    ) throws(EncodingFailure) -> RowStatistics {
-        guard let x = row.baseAddress, let bytes = target.baseAddress else { return .zero }
-        try rotated.rotate(x)
-        return rotated.quantize(x, levels: 127, into: bytes.assumingMemoryBound(to: Int8.self))
+        rotated x: UnsafePointer<Float>, into bytes: UnsafeMutableRawPointer
+    ) -> RowStatistics {
+        rotated.quantize(x, levels: 127, into: bytes.assumingMemoryBound(to: Int8.self))
     }
 
     package func decode(

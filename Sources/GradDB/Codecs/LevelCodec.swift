@@ -3,8 +3,7 @@
 // levels that they stand for come in at the end.
 
 /// A codec whose code c of an element stands for the level 2c - `offset`.
-package protocol LevelCodec: Codec {
-    var rotated: RotatedRow { get }
+package protocol LevelCodec: RotatedCodec {
     /// The largest code.
     var offset: Int64 { get }
     /// The largest element of a query.
@@ -23,13 +22,9 @@ package protocol LevelCodec: Codec {
 }
 
 extension LevelCodec {
-    package var dims: Int { rotated.dims }
-
     package func encode(
-        _ row: UnsafeMutableBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer
-    ) throws(EncodingFailure) -> RowStatistics {
-        guard let x = row.baseAddress, let bytes = target.baseAddress else { return .zero }
-        try rotated.rotate(x)
+        rotated x: UnsafePointer<Float>, into bytes: UnsafeMutableRawPointer
+    ) -> RowStatistics {
         let squaredNorm = rotated.kernels.table.sum_of_squares(x, dims)
         guard squaredNorm > 0 else {
             bytes.initializeMemory(as: UInt8.self, repeating: 0, count: rowBytes)

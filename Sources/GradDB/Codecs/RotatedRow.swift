@@ -65,6 +65,28 @@ package struct RotatedRow: Sendable {
     }
 }
 
+/// A codec that rotates rows first, by the rotation that all such codecs of a layer share.
+package protocol RotatedCodec: Codec {
+    var rotated: RotatedRow { get }
+
+    /// Encodes a row that has been rotated.
+    func encode(
+        rotated x: UnsafePointer<Float>, into bytes: UnsafeMutableRawPointer
+    ) -> RowStatistics
+}
+
+extension RotatedCodec {
+    package var dims: Int { rotated.dims }
+
+    package func encode(
+        _ row: UnsafeMutableBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer
+    ) throws(EncodingFailure) -> RowStatistics {
+        guard let x = row.baseAddress, let bytes = target.baseAddress else { return .zero }
+        try rotated.rotate(x)
+        return encode(rotated: x, into: bytes)
+    }
+}
+
 extension Codec {
     /// Sums of the elements of an integer query, by slab.
     func slabSums(_ elements: [Int8]) -> [Int32] {

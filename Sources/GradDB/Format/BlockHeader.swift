@@ -4,7 +4,7 @@
 //   4  version u16         28 slab u32           52 rows per chunk u32
 //   6  codec u16           32 rows u32           56 flags u32 (bit 0: row statistics follow)
 //   8  table u32           36 dims u32 (here)    60 zero u32
-//  12  layer u32           40 first dim u64      64 smallest squared norm f64 (slab 0)
+//  12  encoding u32        40 first dim u64      64 smallest squared norm f64 (slab 0)
 //  16  segment u64                               72 largest squared norm f64 (slab 0)
 //  80  zeros                                    120 XXH3-64 of bytes 0 ..< 120 and the statistics
 
@@ -52,7 +52,7 @@ package struct BlockHeader: Equatable, Sendable {
         put(Self.version, at: 4)
         put(codec, at: 6)
         put(key.table, at: 8)
-        put(key.layer, at: 12)
+        put(key.encoding, at: 12)
         put(key.segment, at: 16)
         put(key.rowGroup, at: 24)
         put(key.slab, at: 28)
@@ -102,7 +102,8 @@ package struct BlockHeader: Equatable, Sendable {
         codec = get(6, UInt16.self)
         key = BlockKey(
             table: get(8, UInt32.self), segment: get(16, UInt64.self),
-            rowGroup: get(24, UInt32.self), layer: get(12, UInt32.self), slab: get(28, UInt32.self))
+            rowGroup: get(24, UInt32.self), encoding: get(12, UInt32.self),
+            slab: get(28, UInt32.self))
         dims = get(36, UInt32.self)
         firstDim = get(40, UInt64.self)
         stride = get(48, UInt32.self)

@@ -1,4 +1,4 @@
-// How the bytes of a layer are cut into slabs, and where things lie in a block. Pure arithmetic
+// How the bytes of an encoding are cut into slabs, and where things lie in a block. Pure arithmetic
 // shared by the block builder and the block reader; format-spec/block.md draws it.
 //
 //   +--------------+-----------------------------+---------------------+----------------------+
@@ -6,12 +6,12 @@
 //   |              | (slab 0 only)               | slab contiguous     | 8 per chunk          |
 //   +--------------+-----------------------------+---------------------+----------------------+
 
-/// How one layer's rows are cut into slabs.
+/// How the rows of one encoding are cut into slabs.
 package struct SlabGeometry: Equatable, Sendable {
     /// Bytes of a full slab of one row.
     package static let slabBytes = 4096
 
-    /// Bytes of one encoded row in this layer.
+    /// Bytes of one encoded row.
     package let rowBytes: Int
 
     package init(rowBytes: Int) { self.rowBytes = rowBytes }

@@ -16,16 +16,18 @@ package struct BlockKey: Hashable, Sendable, CustomStringConvertible {
     package var table: UInt32
     package var segment: UInt64
     package var rowGroup: UInt32
-    package var layer: UInt32
+    package var encoding: UInt32
     package var slab: UInt32
 
     package static let byteCount = 24
 
-    package init(table: UInt32, segment: UInt64, rowGroup: UInt32, layer: UInt32, slab: UInt32) {
+    package init(
+        table: UInt32, segment: UInt64, rowGroup: UInt32, encoding: UInt32, slab: UInt32
+    ) {
         self.table = table
         self.segment = segment
         self.rowGroup = rowGroup
-        self.layer = layer
+        self.encoding = encoding
         self.slab = slab
     }
 
@@ -35,7 +37,7 @@ package struct BlockKey: Hashable, Sendable, CustomStringConvertible {
         key.append(bigEndian: table)
         key.append(bigEndian: segment)
         key.append(bigEndian: rowGroup)
-        key.append(bigEndian: layer)
+        key.append(bigEndian: encoding)
         key.append(bigEndian: slab)
         return key
     }
@@ -48,11 +50,11 @@ package struct BlockKey: Hashable, Sendable, CustomStringConvertible {
         self.init(
             table: big(0, UInt32.self), segment: big(4, UInt64.self),
             rowGroup: big(12, UInt32.self),
-            layer: big(16, UInt32.self), slab: big(20, UInt32.self))
+            encoding: big(16, UInt32.self), slab: big(20, UInt32.self))
     }
 
     package var description: String {
-        "block (table \(table), segment \(segment), row group \(rowGroup), layer \(layer), "
+        "block (table \(table), segment \(segment), row group \(rowGroup), encoding \(encoding), "
             + "slab \(slab))"
     }
 }

@@ -3,7 +3,7 @@
 /// One block's place in the group's buffer.
 package struct BlockSlot: Sendable {
     package var key: BlockKey
-    package var layerIndex: Int
+    package var codec: CodecKind
     package var layout: BlockLayout
     package var dims: Int
     package var firstDim: Int
@@ -14,22 +14,23 @@ package struct BlockSlot: Sendable {
 package final class EncodedRowGroup: @unchecked Sendable {
     // Workers write disjoint parts; the owner hands it on only after they have been joined.
     package private(set) var slots: [BlockSlot] = []
-    /// Slots of each layer, by slab.
-    package private(set) var slotsOfLayer: [Range<Int>] = []
+    /// Slots of each encoding, by slab.
+    private var slotsOfEncoding: [Range<Int>] = []
     private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
     package init() {}
 
     deinit { buffer.deallocate() }
 
-    /// Lays out the blocks for a group of `rows` rows.
+    /// Lays out the blocks for a group of `rows` rows, in encodings with ascending numbers.
     package func prepare(
-        table: UInt32, segment: UInt64, rowGroup: UInt32, rows: Int, codecs: [any Codec]
+        table: UInt32, segment: UInt64, rowGroup: UInt32, rows: Int, encodings: [TargetEncoding]
     ) {
         slots.removeAll(keepingCapacity: true)
-        slotsOfLayer.removeAll(keepingCapacity: true)
+        slotsOfEncoding.removeAll(keepingCapacity: true)
         var offset = 0
-        for (layer, codec) in codecs.enumerated() {
+        for encoding in encodings {
+            let codec = encoding.codec
             let first = slots.count
             let geometry = codec.geometry
             for slab in 0..<geometry.slabCount {
@@ -39,12 +40,12 @@ package final class EncodedRowGroup: @unchecked Sendable {
                     BlockSlot(
                         key: BlockKey(
                             table: table, segment: segment, rowGroup: rowGroup,
-                            layer: UInt32(layer), slab: UInt32(slab)),
-                        layerIndex: layer, layout: layout, dims: codec.dims(ofSlab: slab),
+                            encoding: encoding.number, slab: UInt32(slab)),
+                        codec: encoding.kind, layout: layout, dims: codec.dims(ofSlab: slab),
                         firstDim: codec.firstDim(ofSlab: slab), offset: offset))
                 offset += (layout.byteCount + 63) & ~63
             }
-            slotsOfLayer.append(first..<slots.count)
+            slotsOfEncoding.append(first..<slots.count)
         }
         if buffer.count < offset {
             buffer.deallocate()
@@ -58,14 +59,18 @@ package final class EncodedRowGroup: @unchecked Sendable {
             rebasing: buffer[slot.offset..<slot.offset + slot.layout.byteCount])
     }
 
-    package var byteCount: Int { slots.reduce(0) { $0 + $1.layout.byteCount } }
+    /// Bytes of the blocks, by encoding.
+    package var bytesOfEncodings: [UInt32: UInt64] {
+        slots.reduce(into: [:]) { $0[$1.key.encoding, default: 0] += UInt64($1.layout.byteCount) }
+    }
 
-    /// Stores one encoded row: its slabs into the blocks of its layer, its statistics into slab 0.
+    /// Stores one encoded row: its slabs into the blocks of its encoding (by position in what
+    /// `prepare` was given), its statistics into slab 0.
     package func store(
-        _ encoded: UnsafeRawBufferPointer, _ statistics: RowStatistics, layer: Int, row: Int
+        _ encoded: UnsafeRawBufferPointer, _ statistics: RowStatistics, encoding: Int, row: Int
     ) {
         var start = 0
-        for index in slotsOfLayer[layer] {
+        for index in slotsOfEncoding[encoding] {
             let slot = slots[index]
             let block = block(slot)
             let stride = slot.layout.stride
@@ -79,9 +84,14 @@ package final class EncodedRowGroup: @unchecked Sendable {
         }
     }
 
-    /// Computes a block's checksums and header, once all its rows are stored.
-    package func seal(slot index: Int, codec: CodecKind, kernels: KernelSet) {
-        let slot = slots[index]
+    /// Computes checksums and headers of all blocks, once their rows are stored.
+    package func seal(kernels: KernelSet, threads: Int) throws {
+        try Parallel.forEach(slots.count, threads: threads) { [self] index, _ in
+            seal(slots[index], kernels: kernels)
+        }
+    }
+
+    private func seal(_ slot: BlockSlot, kernels: KernelSet) {
         let block = block(slot)
         let layout = slot.layout
         for chunk in 0..<layout.chunkCount {
@@ -100,7 +110,7 @@ package final class EncodedRowGroup: @unchecked Sendable {
             norms = (all.min() ?? 0)...(all.max() ?? 0)
         }
         BlockHeader(
-            codec: codec.number, key: slot.key, dims: slot.dims, firstDim: slot.firstDim,
+            codec: slot.codec.number, key: slot.key, dims: slot.dims, firstDim: slot.firstDim,
             layout: layout, squaredNorms: norms
         ).write(to: block, hash: kernels.hash)
     }

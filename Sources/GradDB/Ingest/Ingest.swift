@@ -21,125 +21,81 @@ extension DatabaseWriter {
         progress: (IngestProgress) -> Void = { _ in }
     ) throws -> IngestResult {
         let started = ContinuousClock.now
-        try requireUsable()
-        try prepareStaging()
         let table = try self.table(tableName)
-        let ingest = try Ingest(
-            writer: self, table: table, options: options, cancellation: cancellation)
-        var result: IngestResult
-        do {
-            result = try ingest.run(inputs: inputs, metadata: metadata, progress: progress)
-        } catch {
-            ingest.abandon()
-            // An interruption can surface as the end of standard input, or any other way.
-            if !ingest.isPublishing { try cancellation.check() }
-            throw error
+        let ingest = try Ingest(table: table, options: options, cancellation: cancellation)
+        var result = try withCommit(to: table, segments: 1, cancellation: cancellation) { commit in
+            try ingest.run(commit, inputs: inputs, metadata: metadata, progress: progress)
+        }
+        if result.rows == 0, let tag = options.tag {
+            try self.tag(tableName, tag, snapshot: nil)
         }
         result.seconds = (ContinuousClock.now - started).seconds
         return result
     }
 }
 
-private final class Ingest {
-    private let writer: DatabaseWriter
+private struct Ingest {
     private let table: Table
     private let options: IngestOptions
     private let cancellation: Cancellation
     private let kernels: KernelSet
-    private let codecs: [any Codec]
+    private let encodings: [TargetEncoding]
     private let checkpoint: CheckpointDocument
-    private let batch: WriteBatch
-    private let segment: UInt64
-    private var segmentWriter: SegmentWriter?
-    private var reservation: ReservationDocument
-    private(set) var isPublishing = false
 
-    init(
-        writer: DatabaseWriter, table: Table, options: IngestOptions, cancellation: Cancellation
-    ) throws {
-        self.writer = writer
+    init(table: Table, options: IngestOptions, cancellation: Cancellation) throws {
         self.table = table
         self.options = options
         self.cancellation = cancellation
-        let kernels = try KernelSet.chosen()
-        self.kernels = kernels
-        codecs = try table.layers.map { try table.codec($0, kernels) }
+        kernels = try KernelSet.chosen()
+        encodings = try Self.encodings(of: try table.newest, kernels)
         if let tag = options.tag { try TableSchema.validate(name: tag, of: "tag") }
         checkpoint = try Self.checkpoint(in: table, options)
-        batch = WriteBatch(writer.store)
-        reservation = ReservationDocument(table: table.document.table)
-        segment = try Self.reserve(reservation, writer)
     }
 
     func run(
-        inputs: InputSet, metadata: MetadataReader?, progress: (IngestProgress) -> Void
+        _ commit: Commit, inputs: InputSet, metadata: MetadataReader?,
+        progress: (IngestProgress) -> Void
     ) throws -> IngestResult {
         let stored = try rowsOfCheckpoint()
         let registry = RowRegistry(
-            store: writer.store, table: table.document, head: table.head, stored: stored.rows,
-            batch: batch, willSpill: { [unowned self] in try self.announceSpill() })
+            store: table.store, table: table.document, head: table.head, stored: stored.rows,
+            batch: commit.batch, willSpill: { try commit.announceSpill() })
         let planner = RowGroupPlanner(
             table: table.document, inputs: inputs, metadata: metadata, registry: registry,
             rowsPerGroup: rowsPerGroup,
             // Resumed, the same rows come again from the first one.
             firstAutomaticID: options.resume ? 0 : Int64(stored.count),
             skipPresent: options.resume)
-        var summary = try writeGroups(planner, registry, progress)
-        guard summary.rows > 0 else { return try nothingStored(planner) }
-        try registry.finish()
-        try cancellation.check()
-
-        guard let files = try segmentWriter?.finish() else { return try nothingStored(planner) }
-        try writer.store.ingest(files, into: .blocks)
-        summary.bytes = segmentWriter?.bytes ?? 0
-        let snapshot = try publish(summary, registry)
-        segmentWriter?.discard()
+        let summary = try writeGroups(planner, commit, progress)
+        var snapshot = table.head.snapshot
+        if summary.rows > 0 {
+            try registry.finish()
+            try cancellation.check()
+            try commit.attach()
+            snapshot = try publish(summary, registry, commit)
+        } else {
+            guard planner.skipped > 0 else {
+                throw GradDBError.badInput("the input has no rows; nothing was ingested")
+            }
+            commit.abandon()
+        }
         return IngestResult(
             snapshot: snapshot, rows: summary.rows, newRows: registry.newRows,
-            skipped: planner.skipped, bytes: summary.bytes, inputBytes: summary.inputBytes,
-            seconds: 0, unusedTensors: planner.unusedTensors.sorted())
+            skipped: planner.skipped, bytes: summary.bytes.values.reduce(0, +),
+            inputBytes: summary.inputBytes, seconds: 0,
+            unusedTensors: planner.unusedTensors.sorted())
     }
 
-    /// Takes back what was written. A failure here is left to the next writer's recovery, and so
-    /// is everything once publishing has begun: after a failed sync nobody knows whether the
-    /// snapshot exists, until the database is opened again.
-    func abandon() {
-        segmentWriter?.discard()
-        guard !isPublishing else {
-            writer.mustReopen = true
-            return
-        }
-        do {
-            try Recovery(store: writer.store).undo(reservation, segment: segment)
-        } catch {
-            writer.mustReopen = true
-        }
-    }
-
-    // MARK: reserve
-
-    /// Takes a segment number that nobody else will ever have, durably.
-    private static func reserve(
-        _ reservation: ReservationDocument, _ writer: DatabaseWriter
-    ) throws -> UInt64 {
-        var counters = try writer.counters()
-        let segment = counters.nextSegment
-        counters.nextSegment += 1
-        let batch = WriteBatch(writer.store)
-        try batch.put(Catalog.Key.counters, document: counters)
-        try batch.put(Catalog.Key.reservation(segment), document: reservation)
-        try writer.store.write(batch, sync: true)
-        return segment
-    }
-
-    private func announceSpill() throws {
-        guard !reservation.spilled else { return }
-        reservation.spilled = true
-        let batch = WriteBatch(writer.store)
-        try batch.put(Catalog.Key.reservation(segment), document: reservation)
-        try writer.store.write(batch, sync: true)
-        // What the catalog keeps in memory holds on to the log that readers replay.
-        try writer.store.flush([.catalog])
+    /// All that the newest snapshot has, in the order of their blocks.
+    private static func encodings(
+        of view: TableView, _ kernels: KernelSet
+    ) throws -> [TargetEncoding] {
+        try view.table.layers.enumerated().flatMap { index, layer in
+            try view.encodings(of: layer).map {
+                TargetEncoding(
+                    $0, layer: index, codec: try view.table.codec(layer, $0.codec, kernels))
+            }
+        }.sorted { $0.number < $1.number }
     }
 
     /// The existing checkpoint of that name, or a new one.
@@ -171,7 +127,8 @@ private final class Ingest {
     private struct Summary {
         var rows = 0
         var groups = 0
-        var bytes: UInt64 = 0
+        /// Bytes of blocks, by encoding.
+        var bytes: [UInt32: UInt64] = [:]
         var inputBytes: UInt64 = 0
         var firstRow = UInt64.max
         var lastRow: UInt64 = 0
@@ -179,31 +136,27 @@ private final class Ingest {
 
     /// Fewer rows than the schema's where they are wide: a group stays under 64 MiB.
     private var rowsPerGroup: Int {
-        let rowBytes = codecs.reduce(0) { $0 + $1.rowBytes }
+        let rowBytes = encodings.reduce(0) { $0 + $1.codec.rowBytes }
         return max(1, min(table.rowsPerGroup, TableSchema.maxRowGroupBytes / max(1, rowBytes)))
     }
 
     private func writeGroups(
-        _ planner: RowGroupPlanner, _ registry: RowRegistry, _ progress: (IngestProgress) -> Void
+        _ planner: RowGroupPlanner, _ commit: Commit, _ progress: (IngestProgress) -> Void
     ) throws -> Summary {
         let encoder = RowGroupEncoder(
-            table: table.document, codecs: codecs, kernels: kernels, threads: options.threads,
-            cancellation: cancellation)
+            table: table.document, encodings: encodings, kernels: kernels,
+            threads: options.threads, cancellation: cancellation)
         // One is filled while the other is written.
         let buffers = [EncodedRowGroup(), EncodedRowGroup()]
+        let segment = commit.segments.lowerBound
         var summary = Summary()
         while let plan = try planner.next() {
             try cancellation.check()
             let group = buffers[summary.groups % 2]
             try encoder.encode(
                 plan, segment: segment, rowGroup: UInt32(summary.groups), into: group)
-            let segmentWriter =
-                try self.segmentWriter
-                ?? SegmentWriter(
-                    directory: "\(writer.stagingDirectory)/\(segment)")
-            self.segmentWriter = segmentWriter
-            try segmentWriter.append(group)
-            batch.put(
+            try commit.append(group)
+            commit.batch.put(
                 .fields,
                 Keys.rowMap(
                     table: table.document.table, segment: segment,
@@ -211,6 +164,7 @@ private final class Ingest {
                 try Zstd.compress(RowMap.encode(plan.rows)))
             summary.groups += 1
             summary.rows += plan.rows.count
+            summary.bytes.merge(group.bytesOfEncodings, uniquingKeysWith: +)
             summary.inputBytes += plan.inputBytes(table.document)
             summary.firstRow = min(summary.firstRow, plan.rows.min() ?? .max)
             summary.lastRow = max(summary.lastRow, plan.rows.max() ?? 0)
@@ -232,54 +186,31 @@ private final class Ingest {
         return (rows, count)
     }
 
-    private func nothingStored(_ planner: RowGroupPlanner) throws -> IngestResult {
-        guard planner.skipped > 0 else {
-            throw GradDBError.badInput("the input has no rows; nothing was ingested")
-        }
-        abandon()
-        if let tag = options.tag { try writer.tag(table.name, tag, snapshot: nil) }
-        return IngestResult(
-            snapshot: table.head.snapshot, rows: 0, newRows: 0, skipped: planner.skipped, bytes: 0,
-            inputBytes: 0, seconds: 0, unusedTensors: planner.unusedTensors.sorted())
-    }
-
     // MARK: publish
 
-    /// One synced batch: afterwards the snapshot exists, whole.
-    private func publish(_ summary: Summary, _ registry: RowRegistry) throws -> UInt64 {
-        let number = table.document.table
-        let parent = table.snapshots.last { $0.snapshot == table.head.snapshot }
+    private func publish(
+        _ summary: Summary, _ registry: RowRegistry, _ commit: Commit
+    ) throws -> UInt64 {
         var head = table.head
         head.snapshot += 1
         head.nextRow = registry.nextRow
         head.idType = registry.idType
         if checkpoint.checkpoint == head.nextCheckpoint {
             head.nextCheckpoint += 1
-            try batch.put(
-                Catalog.Key.checkpoint(number, checkpoint.checkpoint), document: checkpoint)
+            try commit.batch.put(
+                Catalog.Key.checkpoint(table.document.table, checkpoint.checkpoint),
+                document: checkpoint)
         }
-        try batch.put(
-            Catalog.Key.segment(number, segment),
-            document: SegmentDocument(
-                segment: segment, checkpoint: checkpoint.checkpoint, rows: summary.rows,
-                rowGroups: summary.groups, rowsPerGroup: rowsPerGroup, bytes: summary.bytes,
-                firstRow: summary.firstRow, lastRow: summary.lastRow, added: head.snapshot))
-        try batch.put(
-            Catalog.Key.snapshot(number, head.snapshot),
-            document: SnapshotDocument(
-                snapshot: head.snapshot, parent: table.head.snapshot, time: Timestamp.now(),
-                message: options.message, checkpoint: checkpoint.checkpoint,
-                nextRow: head.nextRow, segments: (parent?.segments ?? 0) + 1,
-                bytes: (parent?.bytes ?? 0) + summary.bytes))
-        try batch.put(Catalog.Key.head(number), document: head)
-        if let tag = options.tag {
-            try batch.put(
-                Catalog.Key.tag(number, tag), document: TagDocument(snapshot: head.snapshot))
-        }
-        batch.delete(document: Catalog.Key.reservation(segment))
-        try writer.store.requireRoom(for: batch.byteCount)
-        isPublishing = true
-        try writer.commit(batch)
+        let segment = SegmentDocument(
+            segment: commit.segments.lowerBound, checkpoint: checkpoint.checkpoint,
+            rows: summary.rows, rowGroups: summary.groups, rowsPerGroup: rowsPerGroup,
+            encodings: encodings.map {
+                .init(encoding: $0.number, bytes: summary.bytes[$0.number] ?? 0)
+            }, firstRow: summary.firstRow, lastRow: summary.lastRow, added: head.snapshot)
+        try commit.publish(
+            head: head, segments: [segment], checkpoint: checkpoint.checkpoint,
+            bytes: try table.bytes + summary.bytes.values.reduce(0, +), message: options.message,
+            tag: options.tag)
         return head.snapshot
     }
 }

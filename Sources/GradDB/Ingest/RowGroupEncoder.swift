@@ -7,7 +7,8 @@ package struct RowGroupEncoder: Sendable {
     private static let readBytes = 1 << 20
 
     package let table: TableDocument
-    package let codecs: [any Codec]
+    /// In ascending order of their numbers.
+    package let encodings: [TargetEncoding]
     package let kernels: KernelSet
     package let threads: Int
     package let cancellation: Cancellation
@@ -27,17 +28,13 @@ package struct RowGroupEncoder: Sendable {
     ) throws {
         group.prepare(
             table: table.table, segment: segment, rowGroup: rowGroup, rows: plan.rows.count,
-            codecs: codecs)
+            encodings: encodings)
         let tiles = try self.tiles(plan)
         try Parallel.forEach(tiles.count, threads: threads) { index, _ in
             try cancellation.check()
             try encode(tiles[index], ids: plan.ids, into: group)
         }
-        let slots = group.slots
-        try Parallel.forEach(slots.count, threads: threads) { index, _ in
-            group.seal(
-                slot: index, codec: table.layers[slots[index].layerIndex].codec, kernels: kernels)
-        }
+        try group.seal(kernels: kernels, threads: threads)
     }
 
     private func tiles(_ plan: RowGroupPlan) throws -> [Tile] {
@@ -63,18 +60,15 @@ package struct RowGroupEncoder: Sendable {
     }
 
     private func encode(_ tile: Tile, ids: [RowID], into group: EncodedRowGroup) throws {
-        let codec = codecs[tile.layer]
+        let dims = tile.matrix.dims
         let rowCount = tile.piece.sourceRows.count
         let input = UnsafeMutableRawBufferPointer.allocate(
             byteCount: rowCount * tile.matrix.rowBytes, alignment: 64)
-        let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: codec.dims)
-        let encoded = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: codec.rowBytes, alignment: 64)
-        defer {
-            input.deallocate()
-            floats.deallocate()
-            encoded.deallocate()
-        }
+        defer { input.deallocate() }
+        let encoder = RowEncoder(
+            encodings, at: encodings.indices.filter { encodings[$0].layer == tile.layer },
+            dims: dims)
+        let floats = encoder.row
         let layerName = table.layers[tile.layer].name
         try tile.piece.source.read(
             tensor: layerName, rows: tile.piece.sourceRows, into: input)
@@ -89,16 +83,14 @@ package struct RowGroupEncoder: Sendable {
                     "\(tile.piece.source.name), row \(tile.piece.sourceRows.lowerBound + index) "
                         + "(id \(ids[groupRow])), layer '\(layerName)': \(reason)")
             }
-            let bad = kernels.table.find_nonfinite(floats.baseAddress, codec.dims)
-            guard bad == codec.dims else {
+            let bad = kernels.table.find_nonfinite(floats.baseAddress, dims)
+            guard bad == dims else {
                 let value = floats[bad].isNaN ? "NaN" : "\(floats[bad])"
                 throw refuse(
                     "the value at dim \(bad) is \(value); remove the row or repair the gradient")
             }
             do throws(EncodingFailure) {
-                let statistics = try codec.encode(floats, into: encoded)
-                group.store(
-                    UnsafeRawBufferPointer(encoded), statistics, layer: tile.layer, row: groupRow)
+                try encoder.encode(into: group, row: groupRow)
             } catch {
                 throw refuse(error.reason)
             }

@@ -1,4 +1,4 @@
-// Writes a segment's blocks into table files in the staging directory, on a thread of its own, so
+// Writes the blocks of segments into table files in the staging directory, on a thread of its own, so
 // that the next row group is encoded while this one goes to the disk.
 
 #if canImport(FoundationEssentials)
@@ -15,7 +15,6 @@ package final class SegmentWriter {
     private var files: [String] = []
     private var writing: BackgroundTask?
     private let output = Output()
-    package private(set) var bytes: UInt64 = 0
 
     /// The file being written; touched by the background task only while one runs.
     private final class Output: @unchecked Sendable {
@@ -38,7 +37,6 @@ package final class SegmentWriter {
     /// way; `group` must stay untouched until the next call.
     package func append(_ group: EncodedRowGroup) throws {
         try wait()
-        bytes += UInt64(group.byteCount)
         if output.sst == nil {
             let path = "\(directory)/\(files.count).sst"
             output.sst = try SSTWriter(path: path)

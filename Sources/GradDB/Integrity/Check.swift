@@ -58,13 +58,19 @@ public struct Check {
     ) throws {
         let view = try table.newest
         let kernels = try KernelSet.chosen()
-        let codecs = try table.layers.map { try table.codec($0, kernels) }
-        for segment in view.segments {
-            report.segments += 1
-            var units: [(group: Int, layer: Int, slab: Int)] = []
+        let codecs = try codecs(of: table, kernels)
+        // What older snapshots have is verified too: all segments, in all their encodings.
+        for segment in table.allSegments {
+            var units: [(key: BlockKey, kind: CodecKind, codec: any Codec)] = []
             for group in 0..<segment.rowGroups {
-                for layer in table.layers.indices {
-                    units += (0..<codecs[layer].geometry.slabCount).map { (group, layer, $0) }
+                for part in segment.encodings {
+                    guard let (kind, codec) = codecs[part.encoding] else { continue }
+                    for slab in 0..<codec.geometry.slabCount {
+                        let key = BlockKey(
+                            table: table.document.table, segment: segment.segment,
+                            rowGroup: UInt32(group), encoding: part.encoding, slab: UInt32(slab))
+                        units.append((key, kind, codec))
+                    }
                 }
             }
             let found = Findings(count: units.count)
@@ -75,15 +81,10 @@ public struct Check {
                 try cancellation.check()
                 let unit = fixedUnits[index]
                 found.record(index) {
-                    let layer = table.layers[unit.layer]
                     let block = try BlockReader(
-                        table.store,
-                        BlockKey(
-                            table: table.document.table, segment: segment.segment,
-                            rowGroup: UInt32(unit.group), layer: layer.number,
-                            slab: UInt32(unit.slab)),
-                        rows: segment.rows(ofGroup: unit.group), codec: codecs[unit.layer],
-                        kind: layer.codec, kernels: kernels)
+                        table.store, unit.key,
+                        rows: segment.rows(ofGroup: Int(unit.key.rowGroup)), codec: unit.codec,
+                        kind: unit.kind, kernels: kernels)
                     if isDeep { try block.verifyAll(kernels: kernels) }
                     return UInt64(block.layout.byteCount)
                 }
@@ -91,10 +92,28 @@ public struct Check {
             report.blocks += units.count
             report.bytes += found.bytes
             report.problems += found.problems.map { Problem(message: $0, table: table.name) }
-            try checkRows(segment, view, &report)
+            if segment.base == nil {
+                report.segments += 1
+                try checkRows(segment, view, &report)
+            }
             progress(report.bytes)
         }
         try checkRecords(view, &report)
+    }
+
+    /// Of all encodings that a table ever had, by number.
+    private func codecs(
+        of table: Table, _ kernels: KernelSet
+    ) throws -> [UInt32: (kind: CodecKind, codec: any Codec)] {
+        var codecs: [UInt32: (CodecKind, any Codec)] = [:]
+        for layer in table.layers {
+            for encoding in layer.encodings {
+                codecs[encoding.number] = (
+                    encoding.codec, try table.codec(layer, encoding.codec, kernels)
+                )
+            }
+        }
+        return codecs
     }
 
     /// Every row group has a row map, of its size, that names rows which exist.

@@ -39,10 +39,7 @@ package struct ColumnScorer: Sendable {
     func block(_ view: TableView, _ unit: ScanUnit, rows: Int, slab: Int) throws -> BlockReader {
         try BlockReader(
             view.store,
-            BlockKey(
-                table: view.table.document.table,
-                segment: view.segment(holding: column.encoding, of: unit.segment),
-                rowGroup: UInt32(unit.group), layer: column.encoding.number, slab: UInt32(slab)),
+            view.blockKey(column.encoding, unit.segment, group: unit.group, slab: slab),
             rows: rows, codec: codec, kind: column.encoding.codec, kernels: kernels)
     }
 

@@ -1,7 +1,7 @@
 // Fetching single stored vectors: for queries that are rows of the table.
 
 extension TableView {
-    /// A stored row in one layer: its encoded bytes and statistics.
+    /// A stored row in one encoding of a layer: its encoded bytes and statistics.
     package struct StoredVector: Sendable {
         package var bytes: [UInt8]
         package var statistics: RowStatistics
@@ -22,22 +22,20 @@ extension TableView {
         return nil
     }
 
-    /// One row of one layer, verified.
+    /// One row of one layer as an encoding has it, verified.
     package func vector(
-        _ layer: Layer, at place: (segment: SegmentDocument, group: Int, index: Int)
+        _ layer: Layer, _ encoding: LayerEncoding,
+        at place: (segment: SegmentDocument, group: Int, index: Int)
     ) throws -> StoredVector {
         let kernels = try KernelSet.chosen()
-        let codec = try table.codec(layer, kernels)
+        let codec = try table.codec(layer, encoding.codec, kernels)
         var bytes: [UInt8] = []
         var statistics = RowStatistics(scale: 0, squaredNorm: 0)
         for slab in 0..<codec.geometry.slabCount {
             let block = try BlockReader(
-                store,
-                BlockKey(
-                    table: table.document.table, segment: place.segment.segment,
-                    rowGroup: UInt32(place.group), layer: layer.number, slab: UInt32(slab)),
-                rows: place.segment.rows(ofGroup: place.group), codec: codec, kind: layer.codec,
-                kernels: kernels)
+                store, blockKey(encoding, place.segment, group: place.group, slab: slab),
+                rows: place.segment.rows(ofGroup: place.group), codec: codec,
+                kind: encoding.codec, kernels: kernels)
             if slab == 0 { statistics = block.statistics()[place.index] }
             bytes += try block.row(place.index, kernels: kernels)
         }

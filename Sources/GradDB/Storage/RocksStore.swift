@@ -193,13 +193,14 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
     }
 
     /// Drops every file of a family that lies entirely between the keys.
-    package func deleteFiles(_ family: ColumnFamily, prefix: [UInt8]) throws {
-        guard let end = Keys.end(ofPrefix: prefix) else { return }
+    package func deleteFiles(
+        _ family: ColumnFamily, from start: [UInt8], to end: [UInt8]
+    ) throws {
         try Self.check("remove files from", path) { error in
-            prefix.withCharacters { start in
+            start.withCharacters { first in
                 end.withCharacters { limit in
                     rocksdb_delete_file_in_range_cf(
-                        db, handle(family), start, prefix.count, limit, end.count, error)
+                        db, handle(family), first, start.count, limit, end.count, error)
                 }
             }
         }

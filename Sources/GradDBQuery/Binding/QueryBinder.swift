@@ -23,7 +23,7 @@ package struct QueryBinder {
         let view = try self.view(of: table, statement)
         let layers = try self.layers(of: table, statement)
         let (documents, isWeighted) = try checkpoints(of: view, statement)
-        let tiers = self.tiers(of: view, layers, statement.accuracy?.value ?? .exact)
+        let tiers = try self.tiers(of: view, layers, statement.accuracy?.value ?? .exact)
         let vectors = try QueryVectorBinder(
             view: view, layers: layers, tiers: tiers, options: options
         ).bind(statement, checkpoints: documents.map(\.document))
@@ -169,10 +169,13 @@ package struct QueryBinder {
     /// there on.
     private func tiers(
         of view: TableView, _ layers: [Layer], _ accuracy: Accuracy
-    ) -> [[LayerEncoding]] {
+    ) throws -> [[LayerEncoding]] {
+        let finest = try layers.map(view.finestEncoding)
+        guard accuracy != .exact else { return [finest] }
         let encodings = layers.map(view.encodings(of:))
-        let count = accuracy == .exact ? 1 : encodings.map(\.count).max() ?? 1
-        return (0..<count).map { tier in encodings.map { $0[min(tier, $0.count - 1)] } }
+        let count = encodings.map(\.count).max() ?? 1
+        return [finest]
+            + (1..<max(1, count)).map { tier in encodings.map { $0[min(tier, $0.count - 1)] } }
     }
 
     // MARK: ACROSS

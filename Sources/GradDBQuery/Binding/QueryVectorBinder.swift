@@ -119,7 +119,7 @@ struct QueryVectorBinder {
         _ kernels: KernelSet
     ) throws -> [EncodedQuery] {
         let layer = layers[index]
-        let stored = try view.vector(layer, at: place)
+        let stored = try view.vector(layer, tiers[0][index], at: place)
         let finest = try view.table.codec(layer, tiers[0][index].codec, kernels)
         var queries = [finest.query(fromRow: stored.bytes, stored.statistics)]
         guard tiers.count > 1 else { return queries }

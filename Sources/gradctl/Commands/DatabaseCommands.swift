@@ -32,12 +32,13 @@ struct CreateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Make a table.",
         discussion: """
-            A layer is a vector column: its name, its dimensions, and how it is stored (f32, f16 \
-            or int8; int8 by default). A field is a metadata column: string, int, float or bool.
+            A layer is a vector column: its name, its dimensions, and how it is stored (f32, f16, \
+            bf16, int8, int4 or bit, or several of them; int8 by default). A field is a metadata \
+            column: string, int, float or bool.
 
             Examples:
               gradctl create alpaca --layer grad:65536:int8 --field source:string --field tokens:int
-              gradctl create tokens --unit token --layer attn:4096:f16 --layer mlp:8192:f16
+              gradctl create tokens --unit token --layer attn:4096:f16 --layer mlp:8192:int8+bit
             """)
 
     @OptionGroup var globals: GlobalOptions
@@ -46,7 +47,7 @@ struct CreateCommand: ParsableCommand {
 
     @Option(
         name: .customLong("layer"),
-        help: ArgumentHelp("A vector column.", valueName: "name:dims[:codec]"))
+        help: ArgumentHelp("A vector column.", valueName: "name:dims[:codec[+codec]]"))
     var layers: [String] = []
 
     @Option(
@@ -87,11 +88,10 @@ struct CreateCommand: ParsableCommand {
             throw GradDBError(
                 .usage, "--layer takes NAME:DIMS[:CODEC], such as grad:65536:int8, not '\(text)'")
         }
-        guard let codec = CodecKind(rawValue: parts.count == 3 ? parts[2] : "int8") else {
-            let known = CodecKind.allCases.map(\.rawValue).joined(separator: ", ")
-            throw GradDBError(.usage, "there is no codec '\(parts[2])'; there are \(known)")
-        }
-        return TableSchema.LayerSchema(name: parts[0], dims: dims, codec: codec)
+        let codecs = try (parts.count == 3 ? parts[2] : "int8")
+            .split(separator: "+", omittingEmptySubsequences: false)
+            .map { try CodecKind(named: String($0)) }
+        return TableSchema.LayerSchema(name: parts[0], dims: dims, codecs: codecs)
     }
 
     private static func field(_ text: String) throws -> Field {
@@ -108,16 +108,33 @@ struct CreateCommand: ParsableCommand {
     }
 }
 
+extension CodecKind {
+    init(named name: String) throws {
+        guard let codec = CodecKind(rawValue: name) else {
+            let known = CodecKind.allCases.map(\.rawValue).joined(separator: ", ")
+            throw GradDBError(.usage, "there is no codec '\(name)'; there are \(known)")
+        }
+        self = codec
+    }
+}
+
 extension Table {
     var layersJSON: JSONValue {
         .array(
-            layers.map {
-                .object(
+            layers.map { layer in
+                let codecs = self.codecs(of: layer).map { JSONValue.string($0.rawValue) }
+                return .object(
                     JSONObject([
-                        ("name", .string($0.name)), ("dims", .int(Int64($0.dims))),
-                        ("codec", .string($0.codec.rawValue)),
+                        ("name", .string(layer.name)), ("dims", .int(Int64(layer.dims))),
+                        ("codec", codecs.first ?? .null), ("codecs", .array(codecs)),
                     ]))
             })
+    }
+
+    /// A layer as `create` takes it.
+    func summary(of layer: Layer) -> String {
+        let codecs = self.codecs(of: layer).map(\.rawValue).joined(separator: "+")
+        return "\(layer.name):\(layer.dims):\(codecs)"
     }
 
     var fieldsJSON: JSONValue {

@@ -57,7 +57,7 @@ struct InfoCommand: ParsableCommand {
         for table in tables {
             text.append([
                 table.name, Int(table.rowCount).grouped, "\(table.newestSnapshot)",
-                table.layers.map(\.summary).joined(separator: " "),
+                table.layers.map(table.summary).joined(separator: " "),
                 try table.checkpoints.map(\.name).joined(separator: " "),
             ])
         }
@@ -95,7 +95,7 @@ struct InfoCommand: ParsableCommand {
             "\(table.name): \(Int(table.rowCount).grouped) rows (unit \(table.unit.rawValue)), "
                 + "snapshot \(table.newestSnapshot), \(try table.segmentCount) segments, "
                 + Units.bytes(try table.bytes))
-        try Console.print("layers: " + table.layers.map(\.summary).joined(separator: ", "))
+        try Console.print("layers: " + table.layers.map(table.summary).joined(separator: ", "))
         let fields = table.fields.map { "\($0.name):\($0.type.rawValue)" }
         try Console.print("fields: " + (fields.isEmpty ? "none" : fields.joined(separator: ", ")))
         let tags = table.tags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }
@@ -263,10 +263,6 @@ struct CheckCommand: ParsableCommand {
             ("problems", .int(Int64(report.problems.count))), ("seconds", .float(seconds)),
         ]).text
     }
-}
-
-extension Layer {
-    fileprivate var summary: String { "\(name):\(dims):\(codec.rawValue)" }
 }
 
 extension TextTable {

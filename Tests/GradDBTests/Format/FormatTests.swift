@@ -4,24 +4,27 @@ import GradDB
 import Testing
 
 @Suite struct FormatTests {
-    private static let key = BlockKey(table: 1, segment: 2, rowGroup: 3, layer: 0, slab: 0)
+    private static let key = BlockKey(table: 1, segment: 2, rowGroup: 3, encoding: 0, slab: 0)
 
     /// A sealed block of the given shape, rows filled with random bytes.
     private func block(rows: Int, dims: Int, seed: UInt64) throws -> [UInt8] {
         let kernels = try KernelSet.chosen()
         let codec = CodecKind.int8.codec(dims: dims, seed: 1, kernels: kernels)
+        let encoding = LayerEncoding(number: 0, codec: .int8, added: 0)
         let group = EncodedRowGroup()
-        group.prepare(table: 1, segment: 2, rowGroup: 3, rows: rows, codecs: [codec])
+        group.prepare(
+            table: 1, segment: 2, rowGroup: 3, rows: rows,
+            encodings: [TargetEncoding(encoding, layer: 0, codec: codec)])
         var random = SeededRandom(seed: seed)
         for row in 0..<rows {
             let bytes = (0..<codec.rowBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
             bytes.withUnsafeBytes {
                 group.store(
-                    $0, RowStatistics(scale: Float(row), squaredNorm: Double(row) * 2), layer: 0,
-                    row: row)
+                    $0, RowStatistics(scale: Float(row), squaredNorm: Double(row) * 2),
+                    encoding: 0, row: row)
             }
         }
-        for slot in group.slots.indices { group.seal(slot: slot, codec: .int8, kernels: kernels) }
+        try group.seal(kernels: kernels, threads: 2)
         return [UInt8](group.block(group.slots[0]))
     }
 
@@ -76,12 +79,12 @@ import Testing
 
     @Test func keysSortAsTheirNumbers() {
         let keys = [
-            BlockKey(table: 1, segment: 1, rowGroup: 0, layer: 0, slab: 255),
-            BlockKey(table: 1, segment: 1, rowGroup: 0, layer: 0, slab: 256),
-            BlockKey(table: 1, segment: 1, rowGroup: 0, layer: 1, slab: 0),
-            BlockKey(table: 1, segment: 1, rowGroup: 1, layer: 0, slab: 0),
-            BlockKey(table: 1, segment: 256, rowGroup: 0, layer: 0, slab: 0),
-            BlockKey(table: 2, segment: 0, rowGroup: 0, layer: 0, slab: 0),
+            BlockKey(table: 1, segment: 1, rowGroup: 0, encoding: 0, slab: 255),
+            BlockKey(table: 1, segment: 1, rowGroup: 0, encoding: 0, slab: 256),
+            BlockKey(table: 1, segment: 1, rowGroup: 0, encoding: 1, slab: 0),
+            BlockKey(table: 1, segment: 1, rowGroup: 1, encoding: 0, slab: 0),
+            BlockKey(table: 1, segment: 256, rowGroup: 0, encoding: 0, slab: 0),
+            BlockKey(table: 2, segment: 0, rowGroup: 0, encoding: 0, slab: 0),
         ]
         let bytes = keys.map(\.bytes)
         for (low, high) in zip(bytes, bytes.dropFirst()) {

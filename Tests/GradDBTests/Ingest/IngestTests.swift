@@ -28,7 +28,9 @@ import Testing
         let row = try #require(try view.row(of: id))
         let document = try #require(view.checkpoint(named: checkpoint))
         let place = try #require(try view.location(of: row, in: document))
-        return try view.vector(view.table.layers[0], at: place).bytes.withUnsafeBytes { bytes in
+        let layer = view.table.layers[0]
+        let encoding = try view.finestEncoding(of: layer)
+        return try view.vector(layer, encoding, at: place).bytes.withUnsafeBytes { bytes in
             (0..<8).map { bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
         }
     }
@@ -216,9 +218,10 @@ import Testing
             let store = writer.store
             let batch = WriteBatch(store)
             try batch.put(
-                Catalog.Key.reservation(1), document: ReservationDocument(table: 1, spilled: true))
+                Catalog.Key.reservation(1),
+                document: ReservationDocument(table: 1, segments: 2, spilled: true))
             var counters = try writer.counters()
-            counters.nextSegment = 2
+            counters.nextSegment = 3
             try batch.put(Catalog.Key.counters, document: counters)
             batch.put(.keys, Keys.id(table: 1, .string("ghost")), [UInt8](repeating: 0, count: 8))
             batch.put(
@@ -227,8 +230,12 @@ import Testing
             batch.put(.fields, Keys.rowMap(table: 1, segment: 1, rowGroup: 0), [1])
             try store.write(batch, sync: true)
             let sst = try SSTWriter(path: writer.stagingDirectory + "/ghost.sst")
-            let key = BlockKey(table: 1, segment: 1, rowGroup: 0, layer: 0, slab: 0)
-            try [UInt8](repeating: 9, count: 100).withUnsafeBytes { try sst.put(key.bytes, $0) }
+            for segment in 1...2 as ClosedRange<UInt64> {
+                let key = BlockKey(table: 1, segment: segment, rowGroup: 0, encoding: 0, slab: 0)
+                try [UInt8](repeating: 9, count: 100).withUnsafeBytes {
+                    try sst.put(key.bytes, $0)
+                }
+            }
             try sst.finish()
             try store.ingest([sst.path], into: .blocks)
         }
@@ -243,7 +250,7 @@ import Testing
         try database.ingest("t", ["grad": rows(3)], metadata: metadata(["ghost", "b", "c"]))
         let after = try database.table("t").newest
         #expect(try after.row(of: .string("ghost")) == 0)
-        #expect(after.segments[0].segment == 2)
+        #expect(after.segments[0].segment == 3)
     }
 
     @Test func aSecondWriterIsLockedOut() throws {
@@ -285,7 +292,7 @@ import Testing
         // Overwrite one payload byte through RocksDB itself, so that only our checksum can tell.
         do {
             let store = try RocksStore(path: database.path, mode: .writing)
-            let key = BlockKey(table: 1, segment: 1, rowGroup: 1, layer: 0, slab: 0)
+            let key = BlockKey(table: 1, segment: 1, rowGroup: 1, encoding: 0, slab: 0)
             var block = try #require(try store.get(.blocks, key.bytes))
             block[BlockLayout(rows: 4, stride: 32, hasStatistics: true).payloadOffset + 40] ^= 1
             let batch = WriteBatch(store)

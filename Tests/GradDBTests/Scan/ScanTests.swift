@@ -30,12 +30,17 @@ import Testing
     private func exactColumns(_ view: TableView) throws -> [ScanColumn] {
         let kernels = try KernelSet.chosen()
         return try view.table.layers.map { layer in
-            let encoding = view.encodings(of: layer)[0]
+            let encoding = try view.finestEncoding(of: layer)
             let codec = try view.table.codec(layer, encoding.codec, kernels)
             return ScanColumn(
                 layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
                 target: encoding.codec)
         }
+    }
+
+    private func finestCodec(_ view: TableView, _ layer: Layer) throws -> any Codec {
+        let kind = try view.finestEncoding(of: layer).codec
+        return try view.table.codec(layer, kind, try KernelSet.chosen())
     }
 
     /// The specified score of a stored row: integers exactly, floats in sixteen lanes per slab.
@@ -46,18 +51,19 @@ import Testing
         let place = try #require(try view.location(of: row, in: checkpoint))
         var total = 0.0
         for (layer, query) in zip(view.table.layers, query) {
-            let stored = try view.vector(layer, at: place)
+            let encoding = try view.finestEncoding(of: layer)
+            let kind = encoding.codec
+            let stored = try view.vector(layer, encoding, at: place)
             let elements = query.elements.contents
-            switch layer.codec {
+            switch kind {
             case .int8, .int4, .bit:
                 var sum: Int64 = 0
                 for i in 0..<layer.dims {
-                    sum +=
-                        level(stored.bytes, i, layer.codec) * element(elements, i, layer)
+                    sum += level(stored.bytes, i, kind) * element(elements, i, layer, kind)
                 }
                 total += Double(sum) * (Double(stored.statistics.scale) * Double(query.scale))
             case .f32, .f16, .bf16:
-                total += laneScore(stored.bytes, elements, layer)
+                total += laneScore(stored.bytes, elements, layer, kind)
             }
         }
         return total
@@ -73,8 +79,10 @@ import Testing
     }
 
     /// Element i of a query, which int4 keeps in halves and bit in planes of each slab.
-    private func element(_ query: [UInt8], _ i: Int, _ layer: Layer) -> Int64 {
-        switch layer.codec {
+    private func element(
+        _ query: [UInt8], _ i: Int, _ layer: Layer, _ kind: CodecKind
+    ) -> Int64 {
+        switch kind {
         case .int4:
             return Int64(Int8(bitPattern: query[i / 2 + i % 2 * (query.count / 2)]))
         case .bit:
@@ -90,12 +98,14 @@ import Testing
         }
     }
 
-    private func laneScore(_ row: [UInt8], _ query: [UInt8], _ layer: Layer) -> Double {
-        let elementBytes = layer.codec == .f32 ? 4 : 2
+    private func laneScore(
+        _ row: [UInt8], _ query: [UInt8], _ layer: Layer, _ kind: CodecKind
+    ) -> Double {
+        let elementBytes = kind == .f32 ? 4 : 2
         let perSlab = 4096 / elementBytes
         func element(_ i: Int) -> Double {
             row.withUnsafeBytes {
-                switch layer.codec {
+                switch kind {
                 case .f32: Double($0.loadUnaligned(fromByteOffset: i * 4, as: Float.self))
                 case .f16: Double($0.loadUnaligned(fromByteOffset: i * 2, as: Float16.self))
                 default:
@@ -165,7 +175,7 @@ import Testing
         }
         try database.ingest("t", ["grad": rows])
         let view = try database.table("t").newest
-        let codec = try view.table.codec(view.table.layers[0], try KernelSet.chosen())
+        let codec = try finestCodec(view, view.table.layers[0])
         let queries = try (0..<3).map { _ in [try codec.encodeQuery(random.vector(shape.dims))] }
         let one = try scan(view, query: queries, threads: 1)
         let two = try scan(view, query: queries, threads: 2)
@@ -190,7 +200,7 @@ import Testing
         var random = SeededRandom(seed: UInt64(queryCount))
         try database.ingest("t", ["grad": (0..<130).map { _ in random.vector(dims) }])
         let view = try database.table("t").newest
-        let codec = try view.table.codec(view.table.layers[0], try KernelSet.chosen())
+        let codec = try finestCodec(view, view.table.layers[0])
         let queries = try (0..<queryCount).map { _ in [try codec.encodeQuery(random.vector(dims))] }
         // With gaps of chunks that are left out.
         var filter = RowSet(rowCount: view.rowCount)
@@ -222,9 +232,8 @@ import Testing
         }
         try database.ingest("t", layers)
         let view = try database.table("t").newest
-        let kernels = try KernelSet.chosen()
         let query = try view.table.layers.map {
-            try view.table.codec($0, kernels).encodeQuery(random.vector($0.dims))
+            try finestCodec(view, $0).encodeQuery(random.vector($0.dims))
         }
         for (row, scores) in try scan(view, query: [query]) {
             #expect(scores[0] == (try specifiedScore(view, query, row: row)))
@@ -239,7 +248,7 @@ import Testing
         var random = SeededRandom(seed: 7)
         try database.ingest("t", ["grad": (0..<100).map { _ in random.vector(5000) }])
         let view = try database.table("t").newest
-        let codec = try view.table.codec(view.table.layers[0], try KernelSet.chosen())
+        let codec = try finestCodec(view, view.table.layers[0])
         let query = [[try codec.encodeQuery(random.vector(5000))]]
         let all = try scan(view, query: query)
         for keep in [[], [0], [99], [3, 4, 5, 50, 77], Array(0..<100)] as [[UInt64]] {

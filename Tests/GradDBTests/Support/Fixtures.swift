@@ -108,9 +108,3 @@ struct TestDatabase {
 
     func table(_ name: String) throws -> Table { try Database(path: path).table(name) }
 }
-
-extension Layer {
-    static func test(_ codec: CodecKind, dims: Int) -> Layer {
-        Layer(number: 0, name: "grad", dims: dims, codec: codec, seed: 42)
-    }
-}

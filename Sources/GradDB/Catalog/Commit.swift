@@ -1,0 +1,132 @@
+// One commit under way, as format-spec/commit.md has its steps: segment numbers are reserved, blocks
+// written and attached, and what makes them visible is collected in one batch, which is published as
+// a snapshot, or else everything is taken back.
+
+extension DatabaseWriter {
+    /// Runs `body` with a new commit. If it throws, what it wrote is taken back.
+    ///
+    /// - Parameter segments: how many segment numbers to reserve.
+    package func withCommit<R>(
+        to table: Table, segments: Int, cancellation: Cancellation, _ body: (Commit) throws -> R
+    ) throws -> R {
+        try requireUsable()
+        try prepareStaging()
+        let commit = try Commit(self, table: table, segments: segments)
+        do {
+            return try body(commit)
+        } catch {
+            commit.abandon()
+            // An interruption can surface as the end of standard input, or any other way.
+            if !commit.isPublishing { try cancellation.check() }
+            throw error
+        }
+    }
+}
+
+package final class Commit {
+    package let table: Table
+    /// What becomes visible with the snapshot, beside what `publish` is told.
+    package let batch: WriteBatch
+    /// The reserved numbers: nobody else will ever have them.
+    package let segments: Range<UInt64>
+    package private(set) var isPublishing = false
+    private let writer: DatabaseWriter
+    private var reservation: ReservationDocument
+    private var blocks: SegmentWriter?
+
+    fileprivate init(_ writer: DatabaseWriter, table: Table, segments count: Int) throws {
+        self.writer = writer
+        self.table = table
+        batch = WriteBatch(writer.store)
+        reservation = ReservationDocument(
+            table: table.document.table, segments: UInt64(count))
+        var counters = try writer.counters()
+        let first = counters.nextSegment
+        counters.nextSegment += UInt64(count)
+        segments = first..<counters.nextSegment
+        guard count > 0 else { return }
+        let batch = WriteBatch(writer.store)
+        try batch.put(Catalog.Key.counters, document: counters)
+        try batch.put(Catalog.Key.reservation(first), document: reservation)
+        try writer.store.write(batch, sync: true)
+    }
+
+    /// Makes it known that records of unpublished rows will be written before the publication.
+    package func announceSpill() throws {
+        guard !reservation.spilled else { return }
+        reservation.spilled = true
+        let batch = WriteBatch(writer.store)
+        try batch.put(Catalog.Key.reservation(segments.lowerBound), document: reservation)
+        try writer.store.write(batch, sync: true)
+        // What the catalog keeps in memory holds on to the log that readers replay.
+        try writer.store.flush([.catalog])
+    }
+
+    /// Hands a row group over to be written; groups come in the order of their keys. `group` must
+    /// stay untouched until the next call.
+    package func append(_ group: EncodedRowGroup) throws {
+        let blocks =
+            try self.blocks
+            ?? SegmentWriter(directory: "\(writer.stagingDirectory)/\(segments.lowerBound)")
+        self.blocks = blocks
+        try blocks.append(group)
+    }
+
+    /// Makes all that was appended part of the database, not yet visible.
+    package func attach() throws {
+        guard let blocks else { return }
+        try writer.store.ingest(try blocks.finish(), into: .blocks)
+    }
+
+    /// One synced batch: afterwards the snapshot exists, whole.
+    ///
+    /// - Parameters:
+    ///   - head: the table's, with the new snapshot's number.
+    ///   - checkpoint: the one that the commit adds to.
+    ///   - bytes: of the blocks of the new snapshot's encodings.
+    package func publish(
+        head: HeadDocument, segments: [SegmentDocument], checkpoint: UInt32? = nil, bytes: UInt64,
+        message: String, tag: String?
+    ) throws {
+        let number = table.document.table
+        for segment in segments {
+            try batch.put(Catalog.Key.segment(number, segment.segment), document: segment)
+        }
+        let before = try table.newest.segments.count
+        try batch.put(
+            Catalog.Key.snapshot(number, head.snapshot),
+            document: SnapshotDocument(
+                snapshot: head.snapshot, parent: table.head.snapshot, time: Timestamp.now(),
+                message: message, checkpoint: checkpoint, nextRow: head.nextRow,
+                segments: before + segments.count { $0.base == nil }, bytes: bytes))
+        try batch.put(Catalog.Key.head(number), document: head)
+        if let tag {
+            try batch.put(
+                Catalog.Key.tag(number, tag), document: TagDocument(snapshot: head.snapshot))
+        }
+        if !self.segments.isEmpty {
+            batch.delete(document: Catalog.Key.reservation(self.segments.lowerBound))
+        }
+        try writer.store.requireRoom(for: batch.byteCount)
+        isPublishing = true
+        try writer.commit(batch)
+        blocks?.discard()
+    }
+
+    /// Takes back what was written. A failure here is left to the next writer's recovery, and so
+    /// is everything once publishing has begun: after a failed sync nobody knows whether the
+    /// snapshot exists, until the database is opened again.
+    package func abandon() {
+        blocks?.discard()
+        guard !isPublishing else {
+            writer.mustReopen = true
+            return
+        }
+        guard !segments.isEmpty else { return }
+        do {
+            try Recovery(store: writer.store).undo(reservation, segment: segments.lowerBound)
+        } catch {
+            writer.mustReopen = true
+        }
+    }
+}
