@@ -175,10 +175,10 @@ def generate(model, text, prompt):
     return "".join(text.words[word] for word in ids[start:]).strip()
 
 
-def signs(count):
+def signs(count, seed=PROJECTION_SEED):
     """sign(0) to sign(count - 1) of the module's docstring, f32."""
     z = np.arange(1, -(-count // 64) + 1, dtype=np.uint64)
-    z = z * np.uint64(0x9E3779B97F4A7C15) + np.uint64(PROJECTION_SEED)
+    z = z * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z = z ^ (z >> np.uint64(31))
