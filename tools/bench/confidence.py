@@ -61,15 +61,18 @@ def split_queries(source, work):
 
 
 def scan_seconds(plan):
-    """Seconds of all reading and scoring in an analyzed plan: of every node that says bytes."""
+    """Seconds of all reading and scoring in an analyzed plan: of its scans, passes and all."""
     actual = plan.get("actual", {})
-    own = actual.get("seconds", 0) if "bytes" in actual else 0
-    return own + sum(scan_seconds(node) for node in plan["inputs"])
+    if plan["operator"] == "scan":
+        return actual["seconds"]
+    return sum(scan_seconds(node) for node in plan["inputs"])
 
 
 def scanned(plan):
-    """Bytes that an analyzed plan read."""
-    return plan.get("actual", {}).get("bytes", 0) + sum(scanned(node) for node in plan["inputs"])
+    """Bytes that the scans of an analyzed plan read."""
+    if plan["operator"] == "scan":
+        return plan["actual"]["bytes"]
+    return sum(scanned(node) for node in plan["inputs"])
 
 
 def table_rows(plan):

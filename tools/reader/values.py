@@ -127,7 +127,14 @@ def column_block(value: bytes):
 
 def row_map(value: bytes) -> list[int]:
     """The row numbers of a row group, in stored order."""
-    data = Bytes(decompress(value))
+    if value[:1] == b"\x01":
+        data = Bytes(value[1:])
+        count, first = data.field("I"), data.field("Q")
+        data.finish()
+        return list(range(first, first + count))
+    if value[:1] != b"\x02":
+        raise ValueError("a row map is of an unknown kind")
+    data = Bytes(decompress(value[1:]))
     numbers, last = [], 0
     for step in data.array("<u8", data.field("I")).tolist():
         last = (last + step) % (1 << 64)

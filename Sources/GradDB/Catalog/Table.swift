@@ -258,9 +258,9 @@ package struct TableView: Sendable {
             throw GradDBError.corrupt("\(what) is missing")
         }
         let rows = try value.withBytes {
-            try RowMap.decode(try Zstd.decompress($0, what: what), what: what)
+            try RowMap.decode($0, count: segment.rows(ofGroup: group), what: what)
         }
-        guard rows.count == segment.rows(ofGroup: group), rows.allSatisfy({ $0 < rowCount }) else {
+        guard rows.allSatisfy({ $0 < rowCount }) else {
             throw GradDBError.corrupt("\(what) does not fit the table's rows")
         }
         return rows

@@ -161,7 +161,7 @@ private struct Ingest {
                 Keys.rowMap(
                     table: table.document.table, segment: segment,
                     rowGroup: UInt32(summary.groups)),
-                try Zstd.compress(RowMap.encode(plan.rows)))
+                try RowMap.encode(plan.rows))
             summary.groups += 1
             summary.rows += plan.rows.count
             summary.bytes.merge(group.bytesOfEncodings, uniquingKeysWith: +)

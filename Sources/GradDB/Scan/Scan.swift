@@ -32,24 +32,28 @@ package struct Scan: Sendable {
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
     ) throws -> ScanCounters {
         let workers = (0..<workerCount).map { ScanWorker(self, number: $0) }
+        // Where most rows are passed over, so may their blocks be: better none than too many.
+        let prefetch = request.filter == nil ? Prefetch(self, order: order) : nil
+        defer { prefetch?.stop() }
         try Parallel.forEach(units.count, threads: workerCount) { turn, worker in
             try request.cancellation.check()
-            var unit = turn
             if let deadline = request.deadline {
                 // Even the shortest time gives an answer.
                 guard turn < workerCount || ContinuousClock.now < deadline else { return }
-                unit = scattered(turn)
             }
-            try workers[worker].scan(unit) { scores in try consume(worker, scores) }
+            prefetch?.begun(turn)
+            try workers[worker].scan(order(turn)) { scores in try consume(worker, scores) }
         }
         return workers.reduce(into: ScanCounters()) { $0 += $1.counters }
     }
 
-    /// A permutation of the units, so that those which a deadline leaves are spread over the table.
-    private func scattered(_ turn: Int) -> Int {
+    /// The unit that is scanned at a turn. Under a deadline, those that are left out should be
+    /// spread over the table.
+    func order(_ turn: Int) -> Int {
         // A prime is coprime to any count but its multiples.
         let prime = 7_919
-        return units.count % prime == 0 ? turn : turn % units.count * prime % units.count
+        guard request.deadline != nil, units.count % prime != 0 else { return turn }
+        return turn * prime % units.count
     }
 }
 

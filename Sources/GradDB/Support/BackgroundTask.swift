@@ -27,6 +27,19 @@ package final class BackgroundTask: Sendable {
     package init(_ body: @escaping @Sendable () throws -> Void) {
         let work = Work(body)
         self.work = work
+        thread = Self.start(work)
+        if thread == nil { work.run() }
+    }
+
+    /// Work that is worth doing beside the caller's only: nil where the system has no thread.
+    package init?(besides body: @escaping @Sendable () throws -> Void) {
+        let work = Work(body)
+        self.work = work
+        guard let thread = Self.start(work) else { return nil }
+        self.thread = thread
+    }
+
+    private static func start(_ work: Work) -> pthread_t? {
         var thread = pthread_t()
         let argument = Unmanaged.passRetained(work)
         let status = pthread_create(
@@ -37,13 +50,11 @@ package final class BackgroundTask: Sendable {
                 }
                 return nil
             }, argument.toOpaque())
-        if status == 0 {
-            self.thread = thread
-        } else {
+        guard status == 0 else {
             argument.release()
-            self.thread = nil
-            work.run()
+            return nil
         }
+        return thread
     }
 
     /// Waits for the end and throws what the body threw. To be called exactly once.

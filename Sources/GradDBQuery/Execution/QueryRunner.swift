@@ -13,16 +13,14 @@ package struct QueryRunner {
     }
 
     package func run() throws -> QueryResult {
-        try requireMemory()
         var plan = try Planner(query, threads: options.threads).plan()
         let filter = try measured("filter", &plan) {
             try evaluateFilter()
         } facts: { filter in
             [("rows", .count(filter?.count ?? Int(query.view.rowCount)))]
         }
-        let selected =
-            query.isWeighted
-            ? try selectFromSums(filter, &plan) : try selectFromOne(filter, &plan)
+        let selected = try select(filter)
+        plan.record(selected.passes, checkpoints: query.isWeighted ? query.checkpoints.count : 1)
         let rows = try measured("hydrate", &plan) {
             try hydrate(selected)
         } facts: { rows in
@@ -36,29 +34,6 @@ package struct QueryRunner {
         return QueryResult(
             columns: query.columns.map(\.name), rows: rows, hasEstimates: query.isBudgeted,
             plan: plan)
-    }
-
-    /// Running sums of one statement may take this much.
-    private static let maxSumBytes = 4 << 30
-
-    /// Refuses a statement whose running sums would not fit: 16 bytes per query and row of a row
-    /// group for each thread, and under ACROSS 8 per answer and row of the table.
-    private func requireMemory() throws {
-        let groupRows =
-            query.checkpoints
-            .flatMap { query.view.segments(of: $0.document) }
-            .map { min($0.rows, $0.rowsPerGroup) }.max() ?? 0
-        let scan = 16.0 * Double(query.queryCount) * Double(groupRows) * Double(options.threads)
-        let sums =
-            query.isWeighted
-            ? 8.0 * Double(query.answerNames.count) * Double(query.view.rowCount) : 0
-        guard scan + sums <= Double(Self.maxSumBytes) else {
-            throw GradDBError(
-                .usage,
-                "\(query.queryCount) queries over this table need "
-                    + "\(Int((scan + sums) / 1e9)) GB for their running sums, more than "
-                    + "\(Self.maxSumBytes >> 30) GiB; ask fewer queries in one statement")
-        }
     }
 
     private typealias Facts = [(key: String, value: PlanValue)]
@@ -96,23 +71,34 @@ package struct QueryRunner {
 
     // MARK: scan and select
 
-    private func input(_ checkpoint: BoundCheckpoint, _ filter: RowSet?) -> SelectionInput {
+    /// Selects for as many answers at a time as their running sums leave room for.
+    private func select(_ filter: RowSet?) throws -> Selected {
+        var selected = Selected([], passes: [])
+        for part in try QueryParts(query, threads: options.threads).parts {
+            selected.append(
+                part.isWeighted
+                    ? try selectFromSums(part, filter) : try selectFromOne(part, filter))
+        }
+        return selected
+    }
+
+    private func input(
+        _ query: BoundQuery, _ checkpoint: BoundCheckpoint, _ filter: RowSet?
+    ) -> SelectionInput {
         SelectionInput(query: query, checkpoint: checkpoint, filter: filter, options: options)
     }
 
     /// One checkpoint.
-    private func selectFromOne(_ filter: RowSet?, _ plan: inout PlanNode) throws -> Selected {
+    private func selectFromOne(_ query: BoundQuery, _ filter: RowSet?) throws -> Selected {
         guard let checkpoint = query.checkpoints.first else {
             return Selected(query.answerNames.map { _ in Answer(query) }, passes: [])
         }
-        let selected = try select(input(checkpoint, filter))
-        plan.record(selected.passes)
-        return selected
+        return try select(input(query, checkpoint, filter))
     }
 
     private func select(_ input: SelectionInput) throws -> Selected {
-        let ladder = try Ladder(query)
-        switch query.accuracy {
+        let ladder = try Ladder(input.query)
+        switch input.query.accuracy {
         case .exact: break
         case .confidence(let probability):
             let progressive = ProgressiveSelection(input, ladder, probability: probability)
@@ -132,13 +118,13 @@ package struct QueryRunner {
 
     /// Several checkpoints: scores are added up by row, in the order of the checkpoints, and rows
     /// are selected at the end. A row that a checkpoint lacks gets nothing from it.
-    private func selectFromSums(_ filter: RowSet?, _ plan: inout PlanNode) throws -> Selected {
+    private func selectFromSums(_ query: BoundQuery, _ filter: RowSet?) throws -> Selected {
         var answers = query.answerNames.map { _ in Answer(query) }
         let sums = ScoreSums(answers: answers.count, rows: Int(query.view.rowCount))
         let exact = try Ladder(query).exact
         var passes: [ScanPass] = []
         for checkpoint in query.checkpoints {
-            let input = input(checkpoint, filter)
+            let input = input(query, checkpoint, filter)
             let scorer = input.scorer(exact)
             let weight = checkpoint.weight
             let scan = try Scan(input.request(exact))
@@ -151,7 +137,6 @@ package struct QueryRunner {
                     }
                 })
         }
-        plan.record("scan", passes.map(\.facts))
         try sums.visit { answer, row, score in
             guard score.isFinite else {
                 throw GradDBError(

@@ -43,12 +43,15 @@ struct ScanPass {
         seconds = (ContinuousClock.now - started).seconds
     }
 
-    var facts: [(key: String, value: PlanValue)] { Self.facts(counters, seconds: seconds) }
+    var facts: [(key: String, value: PlanValue)] { Self.facts([self]) }
 
-    static func facts(
-        _ counters: ScanCounters, seconds: Double
-    ) -> [(key: String, value: PlanValue)] {
-        [
+    /// Of all passes together.
+    static func facts(_ passes: [ScanPass]) -> [(key: String, value: PlanValue)] {
+        var counters = passes.reduce(into: ScanCounters()) { $0 += $1.counters }
+        // Rows are those of the widest pass; the others looked at some of them again.
+        counters.rows = passes.map(\.counters.rows).max() ?? 0
+        let seconds = passes.reduce(0) { $0 + $1.seconds }
+        return [
             ("rows", .count(counters.rows)), ("row groups", .count(counters.rowGroups)),
             ("skipped", .count(counters.skippedRowGroups)), ("blocks", .count(counters.blocks)),
             ("bytes", .count(Int(counters.bytes))), ("seconds", .number(seconds)),
@@ -98,6 +101,13 @@ struct Selected {
         ends = answers.map { $0.ends.map { RankedEnd($0) } }
         self.passes = passes
         rows = passes.map(\.counters.rows).max() ?? 0
+    }
+
+    /// Adds the answers of other queries.
+    mutating func append(_ other: Selected) {
+        ends += other.ends
+        passes += other.passes
+        rows = max(rows, other.rows)
     }
 
     /// Gives exact scores the intervals that BUDGET promises.

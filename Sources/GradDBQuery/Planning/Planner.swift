@@ -113,16 +113,19 @@ extension PlanNode {
         fill(name, &remaining)
     }
 
-    /// Records the passes of a selection at the scan: their sum, and each of them below it.
-    mutating func record(_ passes: [ScanPass]) {
+    /// Records the passes of a selection: one for each checkpoint's scan, or all of them at the one
+    /// scan, their sum and each of them below it.
+    mutating func record(_ passes: [ScanPass], checkpoints: Int) {
         guard let first = passes.first else { return }
-        var counters = ScanCounters()
-        for pass in passes { counters += pass.counters }
-        // Rows are those of the widest pass; the others looked at some of them again.
-        counters.rows = passes.map(\.counters.rows).max() ?? 0
-        let seconds = passes.reduce(0) { $0 + $1.seconds }
-        record(
-            "scan", [passes.count == 1 ? first.facts : ScanPass.facts(counters, seconds: seconds)])
+        guard checkpoints == 1 else {
+            // Parts of the queries follow one another.
+            let scans = (0..<checkpoints).map { checkpoint in
+                stride(from: checkpoint, to: passes.count, by: checkpoints).map { passes[$0] }
+            }
+            record("scan", scans.map(ScanPass.facts))
+            return
+        }
+        record("scan", [passes.count == 1 ? first.facts : ScanPass.facts(passes)])
         guard passes.count > 1 else { return }
         insert(
             passes.map { pass in

@@ -144,8 +144,19 @@ import Testing
     }
 
     @Test func rowMapsReadBack() throws {
-        for rows: [UInt64] in [[], [0], [5, 6, 7], [9, 3, .max, 0]] {
-            #expect(try RowMap.decode(RowMap.encode(rows), what: "map") == rows)
+        for rows: [UInt64] in [[], [0], [5, 6, 7], [9, 3, .max, 0], [.max], [7, 6], [1, 3]] {
+            let stored = try RowMap.encode(rows)
+            #expect(try stored.withUnsafeBytes {
+                    try RowMap.decode($0, count: rows.count, what: "map")
+                } == rows)
+        }
+        // A run that would go beyond the last number there is; an unknown kind.
+        for stored: [UInt8] in [
+            [1, 2, 0, 0, 0] + [UInt8](repeating: 0xFF, count: 8), [3, 0, 0, 0, 0], [],
+        ] {
+            #expect(throws: GradDBError.self) {
+                try stored.withUnsafeBytes { try RowMap.decode($0, count: 2, what: "map") }
+            }
         }
     }
 
