@@ -21,6 +21,12 @@ struct Answer: Sendable {
         if bottom.limit > 0 { bottom.insert(score, row) }
     }
 
+    /// Inserts the rows of a group that count.
+    mutating func insert(_ scores: UnsafeBufferPointer<Double>, _ group: GroupScores) {
+        top.insert(scores, group)
+        bottom.insert(scores, group)
+    }
+
     mutating func merge(_ other: Answer) {
         top.merge(other.top)
         bottom.merge(other.bottom)

@@ -27,9 +27,7 @@ struct ExactSelection {
         let pass = try ScanPass("score") {
             try scan.run { worker, scores in
                 found.withValue(worker) { answers in
-                    scorer.forEach(scores) { answer, row, score in
-                        answers[answer].insert(score, row)
-                    }
+                    scorer.forEachAnswer(scores) { answers[$0].insert($1, scores) }
                 }
             }
         }

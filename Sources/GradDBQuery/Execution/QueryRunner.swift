@@ -131,8 +131,8 @@ package struct QueryRunner {
             passes.append(
                 try ScanPass("score") {
                     try scan.run { _, scores in
-                        scorer.forEach(scores) { answer, row, score in
-                            sums.add(weight * score, answer: answer, row: row)
+                        scorer.forEachAnswer(scores) { answer, values in
+                            sums.add(values, of: scores, weight: weight, answer: answer)
                         }
                     }
                 })

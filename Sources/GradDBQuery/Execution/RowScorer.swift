@@ -21,25 +21,32 @@ struct RowScorer: Sendable {
 
     private var allQueries: [Int] { Array(queryNorms.indices) }
 
-    /// Calls `body` with answer, row number and score of every row that counts.
-    func forEach(_ scores: GroupScores, _ body: (Int, UInt64, Double) -> Void) {
+    /// Calls `body` with each answer and the scores of all rows of the group, those that do not
+    /// count too. Loops over plain arrays: rows may take no more than tens of nanoseconds each.
+    func forEachAnswer(
+        _ scores: GroupScores, _ body: (Int, UnsafeBufferPointer<Double>) -> Void
+    ) {
         let rowCount = scores.rows.count
-        for index in 0..<rowCount where scores.mask?[index] ?? true {
-            let norm = scores.squaredNorms[index].squareRoot()
-            switch reduction {
-            case .each:
-                for query in queryNorms.indices {
-                    let dot = scores.dots[query * rowCount + index]
-                    body(query, scores.rows[index], score(dot, norm, query))
-                }
-            case .mean:
-                var sum = 0.0
-                for query in queryNorms.indices {
-                    sum += score(scores.dots[query * rowCount + index], norm, query)
-                }
-                body(0, scores.rows[index], sum / Double(queryNorms.count))
+        let norms = scores.squaredNorms.map { $0.squareRoot() }
+        var sums = [Double](repeating: 0, count: rowCount)
+        for query in queryNorms.indices {
+            let dots = UnsafeBufferPointer(
+                rebasing: scores.dots[query * rowCount..<(query + 1) * rowCount])
+            if reduction == .each, measure == .dot {
+                body(query, dots)
+                continue
+            }
+            if reduction == .each {
+                for row in 0..<rowCount { sums[row] = score(dots[row], norms[row], query) }
+                sums.withUnsafeBufferPointer { body(query, $0) }
+            } else {
+                for row in 0..<rowCount { sums[row] += score(dots[row], norms[row], query) }
             }
         }
+        guard reduction == .mean else { return }
+        let count = Double(queryNorms.count)
+        for row in 0..<rowCount { sums[row] /= count }
+        sums.withUnsafeBufferPointer { body(0, $0) }
     }
 
     /// Calls `body` with answer, position in the row group, estimated score, and how far that may

@@ -25,10 +25,15 @@ final class ScoreSums: @unchecked Sendable {
         isPresent.deallocate()
     }
 
-    func add(_ score: Double, answer: Int, row: UInt64) {
-        let row = Int(row)
-        sums[answer * rows + row] += score
-        isPresent[row] = true
+    /// Adds the weighted scores of the rows of a group that count.
+    func add(
+        _ scores: UnsafeBufferPointer<Double>, of group: GroupScores, weight: Double, answer: Int
+    ) {
+        for index in scores.indices where group.mask?[index] ?? true {
+            let row = Int(group.rows[index])
+            sums[answer * rows + row] += weight * scores[index]
+            isPresent[row] = true
+        }
     }
 
     func visit(

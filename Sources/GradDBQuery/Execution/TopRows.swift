@@ -38,6 +38,14 @@ package struct TopRows: Sendable {
         }
     }
 
+    /// Inserts the rows of a group that count. Nearly all of them fail the first comparison.
+    mutating func insert(_ scores: UnsafeBufferPointer<Double>, _ group: GroupScores) {
+        guard limit > 0 else { return }
+        for index in scores.indices where mayTake(scores[index]) && group.mask?[index] ?? true {
+            insert(scores[index], group.rows[index])
+        }
+    }
+
     /// The score to beat; nil while there is room.
     package var worst: Double? { heap.count < limit ? nil : heap.first?.score }
 

@@ -146,7 +146,8 @@ import Testing
     @Test func rowMapsReadBack() throws {
         for rows: [UInt64] in [[], [0], [5, 6, 7], [9, 3, .max, 0], [.max], [7, 6], [1, 3]] {
             let stored = try RowMap.encode(rows)
-            #expect(try stored.withUnsafeBytes {
+            #expect(
+                try stored.withUnsafeBytes {
                     try RowMap.decode($0, count: rows.count, what: "map")
                 } == rows)
         }
