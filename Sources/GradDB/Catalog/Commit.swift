@@ -1,6 +1,6 @@
-// One commit under way, as format-spec/commit.md has its steps: segment numbers are reserved, blocks
-// written and attached, and what makes them visible is collected in one batch, which is published as
-// a snapshot, or else everything is taken back.
+// One commit under way, as format-spec/commit.md has its steps: segment numbers are reserved,
+// blocks written and attached, and what makes them visible is collected in one batch, which is
+// published as a snapshot, or else everything is taken back.
 
 extension DatabaseWriter {
     /// Runs `body` with a new commit. If it throws, what it wrote is taken back.

@@ -1,5 +1,5 @@
-// Writes the blocks of segments into table files in the staging directory, on a thread of its own, so
-// that the next row group is encoded while this one goes to the disk.
+// Writes the blocks of segments into table files in the staging directory, on a thread of its own,
+// so that the next row group is encoded while this one goes to the disk.
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
