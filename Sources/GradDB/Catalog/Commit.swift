@@ -63,7 +63,7 @@ package final class Commit {
     }
 
     /// Hands a row group over to be written; groups come in the order of their keys. `group` must
-    /// stay untouched until the next call.
+    /// stay untouched until the next call, or until `waitForWriting`.
     package func append(_ group: EncodedRowGroup) throws {
         let blocks =
             try self.blocks
@@ -71,6 +71,8 @@ package final class Commit {
         self.blocks = blocks
         try blocks.append(group)
     }
+
+    package func waitForWriting() throws { try blocks?.wait() }
 
     /// Makes all that was appended part of the database, not yet visible.
     package func attach() throws {

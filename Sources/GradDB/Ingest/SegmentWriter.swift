@@ -69,7 +69,8 @@ package final class SegmentWriter {
         try? FileManager.default.removeItem(atPath: directory)
     }
 
-    private func wait() throws {
+    /// Waits until the group that was handed over last has been written.
+    package func wait() throws {
         guard let task = writing else { return }
         writing = nil
         try task.wait()

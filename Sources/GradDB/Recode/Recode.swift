@@ -93,9 +93,8 @@ private struct Recode {
             encoding, layer: Int(layer.number),
             codec: try table.codec(layer, encoding.codec, kernels))
         let stored = StoredRowGroup(view, source, codec: codec, kernels: kernels)
-        // One is filled while the other is written.
-        let buffers = [EncodedRowGroup(), EncodedRowGroup()]
-        var groups = 0
+        // Only one: where the new codec is finer, a group may be many times as large as the old.
+        let buffer = EncodedRowGroup()
         var rows = 0
         let totalRows = view.segments.reduce(0) { $0 + $1.rows }
         return try zip(commit.segments, view.segments).map { number, base in
@@ -103,13 +102,12 @@ private struct Recode {
             for group in 0..<base.rowGroups {
                 try cancellation.check()
                 try stored.load(base, group: group, threads: options.threads)
-                let buffer = buffers[groups % 2]
+                try commit.waitForWriting()
                 buffer.prepare(
                     table: table.document.table, segment: number, rowGroup: UInt32(group),
                     rows: base.rows(ofGroup: group), encodings: [target])
                 try encode(stored, codec, base, group: group, target, into: buffer)
                 try commit.append(buffer)
-                groups += 1
                 rows += base.rows(ofGroup: group)
                 bytes += buffer.bytesOfEncodings.values.reduce(0, +)
                 progress(
