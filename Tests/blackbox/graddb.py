@@ -170,6 +170,10 @@ class Database:
         arguments = ingest_arguments(table, *inputs, checkpoint=checkpoint, **options)
         return self.json(*arguments, stdin=stdin).line
 
+    def recode(self, table, codec, **options):
+        """Recodes and returns the acknowledgement. Options are flags: layer=…, beside=True."""
+        return self.json(*recode_arguments(table, codec, **options)).line
+
     def query(self, statement, *flags, params=None, **options):
         """The result rows of one statement."""
         return self.query_result(statement, *flags, params=params, **options).lines
@@ -224,7 +228,15 @@ def create_arguments(table, layers, fields=(), row_group=None, unit=None):
 
 
 def ingest_arguments(table, *inputs, checkpoint, **options):
-    arguments = ["ingest", table, *inputs, "--checkpoint", checkpoint]
+    return ["ingest", table, *inputs, "--checkpoint", checkpoint, *flag_arguments(options)]
+
+
+def recode_arguments(table, codec, **options):
+    return ["recode", table, "--codec", codec, *flag_arguments(options)]
+
+
+def flag_arguments(options):
+    arguments = []
     for name, value in options.items():
         flag = "--" + name.replace("_", "-")
         if value is True:

@@ -9,7 +9,7 @@ import pytest
 
 from graddb import NOT_FOUND, OK, environment, run
 
-COMMANDS = ["init", "create", "ingest", "query", "explain", "info", "snapshots", "tag", "check"]
+COMMANDS = ["init", "create", "ingest", "recode", "query", "explain", "info", "snapshots", "tag", "check"]
 
 
 @pytest.fixture

@@ -116,6 +116,24 @@ def test_wherever_the_space_ends_it_is_all_or_nothing(full_soon, files, free_byt
     full_soon.check()
 
 
+@pytest.mark.parametrize("free_bytes", [0, 100 << 10, 300 << 10, 500 << 10, 2 << 20, 5 << 20])
+def test_wherever_the_space_ends_a_recode_is_all_or_nothing(full_soon, files, free_bytes):
+    full_soon.ingest("t", files.grad("v.safetensors", VECTORS), checkpoint="c1")
+    before = seen(full_soon)
+    space = os.statvfs(full_soon.path)
+    available = space.f_bavail * space.f_frsize
+    filler = full_soon.path.parent / "filler"
+    filler.write_bytes(bytes(max(0, available - free_bytes)))
+    done = full_soon.run("recode", "t", "--codec", "bf16", "--beside", "--json").expect(OK, IO)
+    if done.status == IO:
+        assert done.stdout == b""
+        assert seen(full_soon) == before
+        filler.unlink()
+        full_soon.recode("t", "bf16", beside=True)
+    assert len(full_soon.info("t")["layers"][0]["codecs"]) == 2
+    full_soon.check()
+
+
 # Read-only
 
 
@@ -125,6 +143,7 @@ def verify_read_only(database, before, source):
     for command in (
         ["ingest", "t", source, "--checkpoint", "c1"],
         ["create", "u", "--layer", "grad:8"],
+        ["recode", "t", "--codec", "bit"],
         ["tag", "t", "mine"],
     ):
         refused = database.run(*command, "--json").expect(IO)

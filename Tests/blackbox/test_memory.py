@@ -1,4 +1,4 @@
-"""An ingest needs memory for row groups, not for its input."""
+"""An ingest and a recode need memory for row groups, not for all rows."""
 
 import json
 import os
@@ -39,3 +39,5 @@ def test_a_large_input_is_ingested_in_bounded_memory(gradctl, tmp_path):
     peak = peak_bytes("ingest", "t", source, "--checkpoint", "c", "--db", database.path)
     assert peak < LIMIT_BYTES, f"{peak >> 20} MiB"
     assert database.info("t")["rows"] == ROWS
+    peak = peak_bytes("recode", "t", "--codec", "int4", "--beside", "--db", database.path)
+    assert peak < LIMIT_BYTES, f"{peak >> 20} MiB"

@@ -19,7 +19,9 @@ class RandomTable:
     """`ids` in row order; `fields` by id; `vectors[checkpoint][layer][id]` as given, f32.
 
     The table `t` of the database in `db`: one layer with each of `codecs`, row groups of three,
-    and four ingests for two checkpoints, the second in an order of its own.
+    and four ingests for two checkpoints, the second in an order of its own. Between and after them
+    layers may be recoded; `codecs` has those of each layer in the end. `ingested` lists for each
+    checkpoint (snapshot, number of rows) of its ingests, `complete` is the snapshot of the last.
     """
 
     def __init__(self, rng, folder, codecs):
@@ -30,14 +32,19 @@ class RandomTable:
         self.weights = {"a": 0.1, "b": 3e-5}
         self.ids, self.fields, self.vectors = [], {}, {"a": {}, "b": {}}
         self.stored_order = {"a": [], "b": []}
+        self.codecs = {name: {kind} for name, (_, kind) in self.layers.items()}
+        self.ingested, self.snapshot = {"a": [], "b": []}, 0
         count = int(rng.integers(8, 14))
         pool = self._ids(count)
         self._create()
         self._ingest("a", pool[:4])
         self._ingest("a", pool[4 : count - 1])
+        self._recode()
         shuffled = [pool[i] for i in rng.permutation(count)]
         self._ingest("b", shuffled[: count // 2])
         self._ingest("b", shuffled[count // 2 :])
+        self.complete = self.snapshot
+        self._recode()
 
     def queries(self, count):
         """Query vectors {layer: f32 [count, dims]}."""
@@ -69,6 +76,19 @@ class RandomTable:
         gradctl.run(self.db, "init")
         gradctl.run(self.db, "create", "t", *options, "--row-group", 3)
 
+    def _recode(self):
+        """Each layer with probability one half, beside what it has or in its place."""
+        for name, (dims, _) in self.layers.items():
+            possible = [kind for kind in CODECS if dims >= codec.LEAST_DIMS.get(kind, 1)]
+            kind, beside = self.rng.choice(possible), self.rng.random() < 0.5
+            known = self.codecs[name]
+            if self.rng.random() < 0.5 or kind in known and (beside or len(known) == 1):
+                continue
+            gradctl.run(self.db, "recode", "t", "--layer", name, "--codec", kind,
+                        *(["--beside"] if beside else []))
+            self.codecs[name] = known | {kind} if beside else {kind}
+            self.snapshot += 1
+
     def _rows(self, count, dims):
         scale = 10.0 ** self.rng.integers(-3, 3)
         return (self.rng.standard_normal((count, dims)) * scale).astype(np.float32)
@@ -88,6 +108,8 @@ class RandomTable:
         fields = [{k: v for k, v in self.fields[i].items() if v is not None} for i in ids]
         self.ids += [row_id for row_id in ids if row_id not in self.ids]
         self.stored_order[checkpoint] += ids
+        self.snapshot += 1
+        self.ingested[checkpoint].append((self.snapshot, len(ids)))
         gradctl.ingest(self.db, "t", self.folder, tensors, checkpoint, ids, fields,
                        ["--weight", self.weights[checkpoint]])
 

@@ -15,7 +15,7 @@ import questions
 from database import Database
 from rocksdb_log import masked_crc32c
 
-DECODED_TOLERANCE = 2e-6
+DECODED_TOLERANCE = 1e-7
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(HERE, "..", "..", "format-spec", "vectors")
 with open(os.path.join(FOLDER, "database.json")) as file:
@@ -47,8 +47,7 @@ def test_schemas(database, name):
         assert table.schema[key] == golden[key]
     assert len(table.layers) == len(golden["layers"])
     for number, (layer, expected) in enumerate(zip(table.layers, golden["layers"])):
-        codecs = [encoding["codec"] for encoding in table.encodings(layer)]
-        said = {key: layer[key] for key in ("name", "dims", "codec", "seed")} | {"codecs": codecs}
+        said = {key: layer[key] for key in ("name", "dims", "seed")}
         assert layer["number"] == number and said == expected
     assert {field["name"]: field["type"] for field in table.fields} == golden["fields"]
 
@@ -74,7 +73,10 @@ def test_snapshots_and_tags(database, name):
     names = {doc["checkpoint"]: doc["name"] for doc in table.checkpoints.values()}
     for expected in golden["snapshots"]:
         document = dict(table.snapshots[expected["snapshot"]])
-        document["checkpoint"] = names[document["checkpoint"]]
+        document["checkpoint"] = names.get(document.get("checkpoint"))
+        at = database.table(name, expected["snapshot"])
+        document["codecs"] = {layer["name"]: [encoding["codec"] for encoding in at.encodings(layer)]
+                              for layer in at.layers}
         assert {key: document[key] for key in expected} == expected
         assert database.table(name, expected["snapshot"]).rows == expected["next_row"]
 

@@ -13,7 +13,7 @@ import values
 from block import Block
 
 # A decoded int8, int4 or bit vector may differ by this: the JSON gives seven decimals.
-DECODED_TOLERANCE = 2e-6
+DECODED_TOLERANCE = 1e-7
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(HERE, "..", "..", "format-spec", "vectors", "values")
 

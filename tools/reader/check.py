@@ -73,8 +73,8 @@ def _check_segment(table, segment, found):
     if said != (len(numbers), min(numbers), max(numbers)):
         found.append(f"{name} is not what its document says")
     for layer in encodings:
-        holder = {part["encoding"]: part["bytes"] for part in table.holder(segment, layer)["encodings"]}
-        if holder[layer["encoding"]] != sizes[layer["encoding"]]:
+        parts = table.holder(segment, layer)["encodings"]
+        if {"encoding": layer["encoding"], "bytes": sizes[layer["encoding"]]} not in parts:
             found.append(f"{name} has other bytes of encoding {layer['encoding']} than it says")
     return sum(sizes.values())
 

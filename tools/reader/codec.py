@@ -107,8 +107,7 @@ def encode_query(codec: str, seed: int, queries) -> Encoded:
 def decode(codec: str, seed: int, rows: Encoded) -> np.ndarray:
     """The vectors [n, dims], f32, in the basis they were given in."""
     if codec in ROTATED:
-        rotated = rows.values.astype(np.float64) * rows.scales.astype(np.float64)[:, None]
-        return unrotate(rotated, seed).astype(np.float32)
+        return unrotate(rows.values.astype(np.float32) * rows.scales[:, None], seed)
     return rows.values.astype(np.float32)
 
 
@@ -204,8 +203,8 @@ def rotate(rows, seed: int) -> np.ndarray:
 
 def unrotate(rows, seed: int) -> np.ndarray:
     """The inverse: the rounds backwards, in each the butterflies (their own inverse, as scaled)
-    and then the signs. In double, since no stored value or score depends on its roundings."""
-    rows = np.array(rows, np.float64)
+    and then the signs."""
+    rows = np.array(rows, np.float32)
     for r, start, p in reversed(_rounds(rows.shape[1])):
         part = _hadamard(rows[:, start : start + p])
         rows[:, start : start + p] = part * _signs(seed, r, p)
@@ -226,8 +225,6 @@ def _hadamard(rows):
         a, b = pairs[:, :, 0], pairs[:, :, 1]
         rows = np.stack([a + b, a - b], axis=2).reshape(n, p)
         h *= 2
-    if rows.dtype == np.float64:
-        return rows / np.sqrt(np.float64(p))
     return rows * (np.float32(1) / np.float32(np.sqrt(np.float64(p))))
 
 

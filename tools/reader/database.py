@@ -11,7 +11,7 @@ import numpy as np
 
 import values
 from block import CODEC_NUMBERS, SLAB_BYTES, Block, row_bytes
-from codec import Encoded, decode, join, unpack
+from codec import Encoded, decode, encode_rows, join, unpack
 from rocksdb_store import Store
 
 FORMAT_VERSION = 1
@@ -91,10 +91,11 @@ class Table:
         self.segments = [doc for doc in every if "base" not in doc]
         self.companions = [doc for doc in every if "base" in doc]
 
-    def encodings(self, layer: dict) -> list[dict]:
-        """The layer in each encoding that the snapshot has, finest first."""
+    def encodings(self, layer: dict, snapshot: int | None = None) -> list[dict]:
+        """The layer in each encoding that the snapshot (this one by default) has, finest first."""
+        snapshot = self.snapshot if snapshot is None else snapshot
         found = [encoding for encoding in layer["encodings"]
-                 if encoding["added"] <= self.snapshot < encoding.get("removed", float("inf"))]
+                 if encoding["added"] <= snapshot < encoding.get("removed", float("inf"))]
         found.sort(key=lambda encoding: CODEC_NUMBERS[encoding["codec"]])
         return [layer | encoding for encoding in found]
 
@@ -199,6 +200,15 @@ class Table:
                 numbers += self.row_map(segment["segment"], group)
                 groups.append(self.encoded_group(segment, group, layer))
         return numbers, join(groups)
+
+    def encode_given(self, layer: dict, snapshot: int, rows) -> Encoded:
+        """Rows [n, dims] as they must be stored in an encoding, after all recodes until it was
+        added, if the ingest that made `snapshot` was given them."""
+        seed = int(layer["seed"], 16)
+        if layer["added"] > snapshot:
+            finest = self.encodings(layer, layer["added"] - 1)[0]
+            rows = decode(finest["codec"], seed, self.encode_given(finest, snapshot, rows))
+        return encode_rows(layer["codec"], seed, rows)
 
     def vectors(self, checkpoint: str, layer: dict):
         """(row numbers, decoded vectors f32 [n, dims]) of one checkpoint and layer."""

@@ -17,9 +17,10 @@ import questions
 from database import Database
 
 LAYERS = {"examples": {"grad": (24, "int8")}, "pairs": {"head": (10, "f16"), "body": (1030, "f32")},
-          "small": {"half": (33, "bf16"), "nibbles": (33, "int4"), "signs": (33, "bit")}}
+          "small": {"half": (33, "bf16"), "nibbles": (33, "int4"), "signs": (33, "bit")},
+          "recoded": {"grad": (40, "f32"), "both": (20, "bit+f16")}}
 FIELDS = {"examples": {"source": "string", "tokens": "int", "loss": "float", "flagged": "bool"},
-          "pairs": {}, "small": {}}
+          "pairs": {}, "small": {}, "recoded": {}}
 EXAMPLES = {
     "alpaca-0": {"source": "alpaca", "tokens": 17, "loss": 2.5, "flagged": True},
     "alpaca-1": {"source": "alpaca", "tokens": -3, "flagged": False},
@@ -38,7 +39,14 @@ INGESTS = [
                                          "dolly-0"], None, "another order"),
     ("examples", "step-100", None, None, ["dolly-1"], "final", ""),
     ("small", "only", None, None, [4, -1, 0, 9, 2], None, ""),
+    ("recoded", "one", None, 0.5, [0, 1, -1, 3], None, ""),
+    ("recoded", "two", None, 0.25, [3, 1, 0], "then", ""),
+    ("recoded", "one", None, None, [4, 5], None, ""),
 ]
+# (layer, codec, beside the others), after the ingest of that number into the table.
+RECODES = {("recoded", 2): [("grad", "int8", False), ("grad", "bit", True), ("grad", "int4", True)],
+           ("recoded", 3): [("both", "bit", False), ("grad", "int8", False),
+                            ("grad", "f16", True)]}
 ZERO_IDS = {"zero", -1}
 NEEDLESS = ("LOG", "LOCK", "OPTIONS-", "IDENTITY")
 
@@ -81,7 +89,28 @@ def write_database(db, scratch, rng):
                    if value is not None for part in (name, value)]
         fields = [EXAMPLES[row_id] for row_id in ids] if FIELDS[table] else None
         gradctl.ingest(db, table, scratch, tensors, checkpoint, ids, fields, options)
+        for recode in history(table)[gradctl.run(db, "info", table)[0]["snapshot"] :]:
+            if "layer" not in recode:
+                break
+            gradctl.run(db, "recode", table, "--layer", recode["layer"], "--codec", recode["codec"],
+                        *(["--beside"] if recode["beside"] else []))
     return given
+
+
+def history(table):
+    """What made each snapshot, from the first on: an ingest or a recode, and the codecs of each
+    layer from then on."""
+    codecs = {name: kind.split("+") for name, (_, kind) in LAYERS[table].items()}
+    steps = []
+    for number, ingest in enumerate([ingest for ingest in INGESTS if ingest[0] == table], 1):
+        steps.append({"checkpoint": ingest[1], "ids": ingest[4], "tag": ingest[5],
+                      "message": ingest[6], "codecs": dict(codecs)})
+        for layer, kind, beside in RECODES.get((table, number), []):
+            codecs[layer] = [kind] + (codecs[layer] if beside else [])
+            steps.append({"checkpoint": None, "ids": [], "tag": None, "message": "",
+                          "layer": layer, "codec": kind, "beside": beside,
+                          "codecs": dict(codecs)})
+    return steps
 
 
 def strip(db):
@@ -105,34 +134,38 @@ def describe(table, given):
     expected = [{name: EXAMPLES[row_id].get(name) if names else None for name in names}
                 for row_id in ids]
     assert list(table.records()) == [(i, ids[i], expected[i]) for i in range(len(ids))]
-    checkpoints = {name: _checkpoint(table, name, given[name], ids) for name in given}
+    steps = history(table.name)
+    checkpoints = {name: _checkpoint(table, name, given[name], ids, steps) for name in given}
     for _, name, step, weight, *_ in reversed(ingests):  # the first ingest makes the checkpoint
         checkpoints[name].update(step=step, weight=weight)
-    tags = {ingest[5]: i for i, ingest in enumerate(ingests, 1) if ingest[5]}
+    tags = {step["tag"]: i for i, step in enumerate(steps, 1) if step["tag"]}
     assert table.tags == tags
     return {
         "table": table.number, "unit": "example", "row_group": 3,
-        "layers": [{"name": name, "dims": dims, "codec": kind, "codecs": [kind],
-                    "seed": table.layer(name)["seed"]}
-                   for name, (dims, kind) in LAYERS[table.name].items()],
+        "layers": [{"name": name, "dims": dims, "seed": table.layer(name)["seed"]}
+                   for name, (dims, _) in LAYERS[table.name].items()],
         "fields": FIELDS[table.name], "ids": ids,
         "field_values": {name: [row[name] for row in expected] for name in names},
-        "snapshots": _snapshots(ingests), "tags": tags, "checkpoints": checkpoints,
+        "snapshots": _snapshots(steps), "tags": tags, "checkpoints": checkpoints,
     }
 
 
-def _snapshots(ingests):
-    seen, snapshots = set(), []
-    for i, (_, checkpoint, _, _, ids, _, message) in enumerate(ingests, 1):
-        seen |= set(ids)
-        snapshots.append({"snapshot": i, "parent": i - 1, "checkpoint": checkpoint,
-                          "next_row": len(seen), "segments": i, "message": message})
+def _snapshots(steps):
+    seen, snapshots, segments = set(), [], 0
+    for i, step in enumerate(steps, 1):
+        seen |= set(step["ids"])
+        segments += step["checkpoint"] is not None
+        codecs = {name: sorted(kinds, key=list(codec.DTYPES).index)
+                  for name, kinds in step["codecs"].items()}
+        snapshots.append({"snapshot": i, "parent": i - 1, "checkpoint": step["checkpoint"],
+                          "next_row": len(seen), "segments": segments,
+                          "message": step["message"], "codecs": codecs})
     return snapshots
 
 
-def _checkpoint(table, name, layers, ids):
-    """The vectors of a checkpoint: exact ones as given, rotated ones as this reader's encoder has
-    them, which must be what is stored."""
+def _checkpoint(table, name, layers, ids, steps):
+    """The vectors of a checkpoint in the finest encodings of the newest snapshot, as this reader's
+    encoder has them, which must be what is stored."""
     described = {"step": None, "weight": None,
                  "rows": [ids.index(row_id) for row_id in next(iter(layers.values()))],
                  "vectors": {}}
@@ -141,7 +174,13 @@ def _checkpoint(table, name, layers, ids):
         seed, rows = int(layer["seed"], 16), np.array(list(by_id.values()))
         numbers, decoded = table.vectors(name, layer)
         assert numbers == described["rows"]
-        own = codec.decode(layer["codec"], seed, codec.encode_rows(layer["codec"], seed, rows))
+        parts, start = [], 0
+        for snapshot, step in enumerate(steps, 1):
+            if step["checkpoint"] == name:
+                part = rows[start : start + len(step["ids"])]
+                parts.append(table.encode_given(layer, snapshot, part))
+                start += len(part)
+        own = codec.decode(layer["codec"], seed, codec.join(parts))
         assert own.tobytes() == decoded.tobytes()
         if layer["codec"] in codec.ROTATED:
             described["vectors"][layer_name] = golden_json.rows(decoded, decimals=7)
@@ -158,6 +197,7 @@ def ask(database, db, scratch, rng):
     grad = {"grad": vectors(2, 24)}
     both = {"head": vectors(2, 10), "body": rng.integers(-1, 2, (2, 1030)).tolist()}
     small = {name: vectors(2, 33) for name in LAYERS["small"]}
+    recoded = {"grad": vectors(2, 40), "both": vectors(2, 20)}
     asked = [
         _question("examples", "dot", grad, [["step-300", None]]),
         _question("examples", "cosine", grad, [["step-100", None]], mean=True, end="bottom"),
@@ -171,6 +211,11 @@ def ask(database, db, scratch, rng):
         _question("small", "cosine", {"row": 9}, [["only", None]]),
         *(_question("small", "dot", {name: small[name]}, [["only", None]], mean=True)
           for name in small),
+        *(_question("recoded", "dot", recoded, [["one", None]], snapshot=snapshot)
+          for snapshot in (None, 1, 3, 5, 8)),
+        _question("recoded", "cosine", recoded, [["two", 0.25], ["one", 0.5]], snapshot=6),
+        _question("recoded", "cosine", {"row": 1}, [["two", None]]),
+        _question("recoded", "cosine", {"row": 1}, [["two", None]], snapshot=4),
     ]
     file = os.path.join(scratch, "query.safetensors")
     for question in asked:

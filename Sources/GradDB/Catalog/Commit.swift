@@ -1,6 +1,6 @@
-// One commit under way, as format-spec/commit.md has its steps: segment numbers are reserved, blocks
-// written and attached, and what makes them visible is collected in one batch, which is published as
-// a snapshot, or else everything is taken back.
+// One commit under way, as format-spec/commit.md has its steps: segment numbers are reserved,
+// blocks written and attached, and what makes them visible is collected in one batch, which is
+// published as a snapshot, or else everything is taken back.
 
 extension DatabaseWriter {
     /// Runs `body` with a new commit. If it throws, what it wrote is taken back.
@@ -63,7 +63,7 @@ package final class Commit {
     }
 
     /// Hands a row group over to be written; groups come in the order of their keys. `group` must
-    /// stay untouched until the next call.
+    /// stay untouched until the next call, or until `waitForWriting`.
     package func append(_ group: EncodedRowGroup) throws {
         let blocks =
             try self.blocks
@@ -71,6 +71,8 @@ package final class Commit {
         self.blocks = blocks
         try blocks.append(group)
     }
+
+    package func waitForWriting() throws { try blocks?.wait() }
 
     /// Makes all that was appended part of the database, not yet visible.
     package func attach() throws {

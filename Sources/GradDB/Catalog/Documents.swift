@@ -142,8 +142,8 @@ package struct SnapshotDocument: Codable, Equatable, Sendable {
     package var bytes: UInt64
 }
 
-/// `segment/<table>/<number>`: what one writer wrote for one checkpoint, or a companion: the rows of
-/// another segment in encodings that were added later.
+/// `segment/<table>/<number>`: what one writer wrote for one checkpoint, or a companion: the rows
+/// of another segment in encodings that were added later.
 package struct SegmentDocument: Codable, Equatable, Sendable {
     package var segment: UInt64
     /// The segment that this one is a companion of.

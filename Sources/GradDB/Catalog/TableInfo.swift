@@ -44,7 +44,7 @@ extension Table {
         get throws { try newest.bytesOfEncodings.values.reduce(0, +) }
     }
 
-    /// The codecs that a layer is stored in, in the newest snapshot: the finest, which scores, first.
+    /// The codecs of a layer in the newest snapshot: the finest, which scores, first.
     public func codecs(of layer: Layer) -> [CodecKind] {
         layer.encodings(in: head.snapshot).map(\.codec)
     }

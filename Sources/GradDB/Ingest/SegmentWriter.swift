@@ -1,5 +1,5 @@
-// Writes the blocks of segments into table files in the staging directory, on a thread of its own, so
-// that the next row group is encoded while this one goes to the disk.
+// Writes the blocks of segments into table files in the staging directory, on a thread of its own,
+// so that the next row group is encoded while this one goes to the disk.
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -69,7 +69,8 @@ package final class SegmentWriter {
         try? FileManager.default.removeItem(atPath: directory)
     }
 
-    private func wait() throws {
+    /// Waits until the group that was handed over last has been written.
+    package func wait() throws {
         guard let task = writing else { return }
         writing = nil
         try task.wait()

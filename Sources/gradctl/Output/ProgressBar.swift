@@ -8,11 +8,11 @@ import GradDB
 
 final class ProgressBar {
     private let isShown: Bool
-    private let total: UInt64?
+    /// Bytes of the whole work; nil when nobody knows.
+    var total: UInt64?
     private let started = ContinuousClock.now
     private var lastDrawn: ContinuousClock.Instant?
 
-    /// - Parameter total: bytes of the whole work; nil when nobody knows.
     init(total: UInt64?, isShown: Bool) {
         self.total = total
         self.isShown = isShown && Console.isErrorTerminal
