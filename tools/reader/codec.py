@@ -4,6 +4,8 @@ Scores are exact: the same doubles, bit for bit, as any other implementation of 
 functions are plain about the order of every rounding; numpy only does many rows at a time.
 """
 
+import math
+
 import numpy as np
 
 from block import slab_dims
@@ -198,13 +200,15 @@ def rotate(rows, seed: int) -> np.ndarray:
     for r, start, p in _rounds(rows.shape[1]):
         part = rows[:, start : start + p] * _signs(seed, r, p)
         rows[:, start : start + p] = _hadamard(part)
-    return rows
+    return rows[:, _order(rows.shape[1])]
 
 
 def unrotate(rows, seed: int) -> np.ndarray:
-    """The inverse: the rounds backwards, in each the butterflies (their own inverse, as scaled)
+    """The inverse: the order, then the rounds backwards, in each the butterflies (their own inverse, as scaled)
     and then the signs."""
-    rows = np.array(rows, np.float32)
+    ordered = np.array(rows, np.float32)
+    rows = np.empty_like(ordered)
+    rows[:, _order(rows.shape[1])] = ordered
     for r, start, p in reversed(_rounds(rows.shape[1])):
         part = _hadamard(rows[:, start : start + p])
         rows[:, start : start + p] = part * _signs(seed, r, p)
@@ -215,6 +219,17 @@ def _rounds(dims):
     """(round, first element, p) of the one or two rounds."""
     p = 1 << (dims.bit_length() - 1)
     return [(0, 0, p)] if p == dims else [(0, 0, p), (1, dims - p, p)]
+
+
+def _order(dims):
+    """For each element of a rotated and ordered row, its place before the ordering."""
+    n = dims // 16
+    step = max(1, n * 40503 // 65536)
+    while n and math.gcd(step, n) != 1:
+        step += 1
+    blocks = np.arange(n) * step % max(1, n)
+    moved = (blocks[:, None] * 16 + np.arange(16)).reshape(-1)
+    return np.concatenate([moved, np.arange(16 * n, dims)])
 
 
 def _hadamard(rows):

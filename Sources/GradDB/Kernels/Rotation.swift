@@ -4,6 +4,12 @@
 // coordinates that look Gaussian, so that one scale per row serves all of them. It is orthogonal:
 // dot products and norms stay what they were. For a number of dims that is no power of two, one
 // transform covers the first p (the largest power of two that fits) and a second one the last p.
+//
+// Then blocks of elements are put in another order, so that the first slabs of a row are a sample
+// of all of it: estimates from them (CONFIDENCE) rest on that. In the order of the transforms the
+// first elements would know nothing of the last ones where there are two transforms, and where there
+// is one, the first half would be sums over pairs that lie half the row apart, which may be alike
+// (rows of one matrix). Projected gradients are random enough not to show it; others are not.
 
 import CGradKernels
 
@@ -15,6 +21,9 @@ package struct Rotation: Sendable {
     private let normalization: Float
     private let firstSigns: [UInt64]
     private let secondSigns: [UInt64]
+    /// Block j of the result comes from block (j * step) mod `blocks`.
+    private let blocks: Int
+    private let step: Int
 
     /// - Parameter dims: at least 1.
     package init(dims: Int, seed: UInt64) {
@@ -24,6 +33,19 @@ package struct Rotation: Sendable {
         normalization = Float(1) / Float(span).squareRoot()
         firstSigns = Self.signs(seed: seed, round: 0, count: span)
         secondSigns = span < dims ? Self.signs(seed: seed, round: 1, count: span) : []
+        blocks = dims / Self.blockElements
+        step = Self.step(blocks: blocks)
+    }
+
+    /// A block is a vector of floats, and a cache line.
+    private static let blockElements = 16
+
+    /// Near the golden section, whose multiples spread most evenly.
+    private static func step(blocks: Int) -> Int {
+        func divisor(_ a: Int, _ b: Int) -> Int { b == 0 ? a : divisor(b, a % b) }
+        var step = max(1, blocks * 40503 / 65536)
+        while blocks > 0, divisor(step, blocks) != 1 { step += 1 }
+        return step
     }
 
     /// Rotates `dims` floats in place.
@@ -32,10 +54,30 @@ package struct Rotation: Sendable {
         if span < dims {
             kernels.table.rotate(x + (dims - span), span, secondSigns, normalization)
         }
+        reorder(x, isUndone: false)
+    }
+
+    /// Puts the blocks in their order, or back.
+    private func reorder(_ x: UnsafeMutablePointer<Float>, isUndone: Bool) {
+        guard blocks > 1 else { return }
+        let row = UnsafeMutableRawPointer(x)
+        let bytes = Self.blockElements * MemoryLayout<Float>.size
+        withUnsafeTemporaryAllocation(byteCount: blocks * bytes, alignment: 64) { copy in
+            guard let copy = copy.baseAddress else { return }
+            copy.copyMemory(from: row, byteCount: blocks * bytes)
+            var source = 0
+            for block in 0..<blocks {
+                let (from, to) = isUndone ? (block, source) : (source, block)
+                (row + to * bytes).copyMemory(from: copy + from * bytes, byteCount: bytes)
+                source += step
+                if source >= blocks { source -= blocks }
+            }
+        }
     }
 
     /// The inverse: each round is its own inverse up to the order of signs and transform.
     package func applyInverse(_ x: UnsafeMutablePointer<Float>, kernels: KernelSet) {
+        reorder(x, isUndone: true)
         if span < dims { undo(x + (dims - span), signs: secondSigns, kernels) }
         undo(x, signs: firstSigns, kernels)
     }

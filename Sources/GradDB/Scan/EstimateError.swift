@@ -33,10 +33,7 @@ package enum EstimateError: Sendable {
                 factor: longest * 0x1p-24 * query.squaredNorm.squareRoot(), least: dims * 0x1p-149)
             return
         }
-        let read =
-            Double(codec.firstDim(ofSlab: column.slabs - 1))
-            + Double(codec.dims(ofSlab: column.slabs - 1))
-        let fraction = read / dims
+        let fraction = column.share(of: codec)
         let sampling = (1 / fraction - 1) / dims
         let isLevels = codec is any LevelCodec
         // int8 stores no residual norm: a coordinate's error is uniform over one step.
@@ -78,6 +75,14 @@ package enum EstimateError: Sendable {
                     + dot * dots[row] * dots[row]
             }
         }
+    }
+}
+
+extension ScanColumn {
+    /// The share of the layer's dims that is read; 1 for all of them.
+    func share(of codec: any Codec) -> Double {
+        let last = slabs - 1
+        return Double(codec.firstDim(ofSlab: last) + codec.dims(ofSlab: last)) / Double(codec.dims)
     }
 }
 

@@ -28,7 +28,10 @@ private func specifiedRotation(_ x: [Float], seed: UInt64) -> [Float] {
     }
     var y = round(Array(x[0..<p]), 0) + x[p...]
     if p < x.count { y = y[..<(x.count - p)] + round(Array(y[(x.count - p)...]), 1) }
-    return y
+    let n = x.count / 16
+    var g = max(1, n * 40503 / 65536)
+    while (2..<max(2, n + 1)).contains(where: { g % $0 == 0 && n % $0 == 0 }) { g += 1 }
+    return x.indices.map { i in i < 16 * n ? y[i / 16 * g % n * 16 + i % 16] : y[i] }
 }
 
 @Suite struct RotationTests {

@@ -1,0 +1,72 @@
+// Whether the documents of a table fit each other: before anything counts on them.
+
+extension Table {
+    /// What the code relies on when it counts: whoever wrote the documents, they are only data.
+    func validate() throws {
+        func refuse(_ what: String) -> GradDBError {
+            .corrupt("the catalog of table '\(document.name)' is inconsistent: \(what)")
+        }
+        var numbers: Set<UInt32> = []
+        for (index, layer) in document.layers.enumerated() {
+            // The encodings of a snapshot can only run out where one is removed.
+            let changes = [0] + layer.encodings.compactMap(\.removed)
+            guard layer.number == UInt32(index), (1...TableSchema.maxDims).contains(layer.dims),
+                layer.encodings.allSatisfy({
+                    $0.number < .max && numbers.insert($0.number).inserted
+                }),
+                changes.allSatisfy({ !layer.encodings(in: $0).isEmpty })
+            else { throw refuse("layer '\(layer.name)'") }
+        }
+        let bases = Dictionary(
+            allSegments.filter { $0.base == nil }.map { ($0.segment, $0) },
+            uniquingKeysWith: { first, _ in first })
+        for segment in allSegments {
+            guard (1...Int(UInt32.max)).contains(segment.rows),
+                (1...Int(UInt32.max)).contains(segment.rowsPerGroup),
+                segment.rowGroups
+                    == (segment.rows + segment.rowsPerGroup - 1) / segment.rowsPerGroup,
+                segment.encodings.allSatisfy({ numbers.contains($0.encoding) })
+            else { throw refuse("segment \(segment.segment)") }
+            if let base = segment.base {
+                guard let base = bases[base], segment.hasRows(of: base) else {
+                    throw refuse("segment \(segment.segment) is no companion of its base")
+                }
+            } else {
+                try requireEncodings(of: segment, refuse)
+            }
+        }
+        guard head.snapshot > 0 else { return }
+        let visible = bases.values.count { $0.added <= head.snapshot }
+        guard let newest = snapshots.last, newest.snapshot == head.snapshot,
+            newest.segments == visible
+        else { throw refuse("snapshot \(head.snapshot) lacks segments") }
+    }
+
+    /// The blocks of every encoding that a snapshot has are in the segment or in a companion.
+    private func requireEncodings(
+        of segment: SegmentDocument, _ refuse: (String) -> GradDBError
+    ) throws {
+        let own = Set(segment.encodings.map(\.encoding))
+        for layer in layers {
+            for encoding in layer.encodings
+            where !own.contains(encoding.number)
+                && !hasCompanion(of: segment, holding: encoding)
+            {
+                // Not needed where it was gone before the segment came.
+                guard let removed = encoding.removed, removed <= segment.added else {
+                    throw refuse(
+                        "segment \(segment.segment) lacks encoding \(encoding.number) "
+                            + "(\(encoding.codec.rawValue)) of layer '\(layer.name)'")
+                }
+            }
+        }
+    }
+}
+
+extension SegmentDocument {
+    /// Whether its row groups are those of `base`, one to one.
+    fileprivate func hasRows(of base: SegmentDocument) -> Bool {
+        checkpoint == base.checkpoint && rows == base.rows && rowsPerGroup == base.rowsPerGroup
+            && firstRow == base.firstRow && lastRow == base.lastRow && added >= base.added
+    }
+}
