@@ -15,7 +15,7 @@ from xxh3 import MASK, xxh3
 HEADER_BYTES = 128
 STATISTICS_BYTES = 16
 SLAB_BYTES = 4096
-CHUNK_BYTES = 16384
+CHUNK_BYTES = 8192
 VERSION = 1
 BITS_PER_DIM = {"f32": 32, "f16": 16, "bf16": 16, "int8": 8, "int4": 4, "bit": 1}
 CODEC_NUMBERS = {"f32": 1, "f16": 2, "bf16": 3, "int8": 4, "int4": 5, "bit": 6}

@@ -27,8 +27,9 @@ package struct SlabGeometry: Equatable, Sendable {
 /// Offsets and sizes inside one block.
 package struct BlockLayout: Equatable, Sendable {
     /// The payload is checksummed in chunks of whole rows, as many as fit in this (at least one):
-    /// small enough that a chunk is still in the L1 cache when its rows are scored.
-    package static let targetChunkBytes = 16384
+    /// small enough that a chunk is still in the L1 cache when its rows are scored, and that a
+    /// single row costs little more than itself.
+    package static let targetChunkBytes = 8192
     package static let headerBytes = 128
     package static let statisticsBytesPerRow = 16
 

@@ -68,6 +68,22 @@ package struct BlockReader: ~Copyable {
         }
     }
 
+    /// Calls `body` with each chunk that holds one of `rows`, which ascend.
+    package borrowing func forEachChunk(
+        holding rows: some Sequence<Int>, _ body: (Chunk) throws -> Void
+    ) rethrows {
+        let layout = self.layout
+        try value.withBytes { block in
+            var last = -1
+            for row in rows {
+                let index = row / layout.rowsPerChunk
+                guard index != last else { continue }
+                last = index
+                try body(Self.chunk(index, layout, block))
+            }
+        }
+    }
+
     private static func chunk(
         _ index: Int, _ layout: BlockLayout, _ block: UnsafeRawBufferPointer
     ) -> Chunk {

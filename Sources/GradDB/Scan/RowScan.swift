@@ -88,8 +88,6 @@ private final class RowScanWorker: @unchecked Sendable {  // used by one thread 
     private func scan(
         _ column: ColumnScorer, _ unit: ScanUnit, _ places: ArraySlice<RowPlace>, rowCount: Int
     ) throws {
-        var mask = [Bool](repeating: false, count: rowCount)
-        for place in places { mask[place.index] = true }
         sums.reset(count: dots.count, to: Accumulator())
         var statistics: [RowStatistics] = []
         for slab in 0..<column.column.slabs {
@@ -99,7 +97,7 @@ private final class RowScanWorker: @unchecked Sendable {  // used by one thread 
                 let all = block.statistics()
                 statistics = places.map { all[$0.index] }
             }
-            try column.accumulate(block, slab: slab, places: places, mask: mask, &sums, &counters)
+            try column.accumulate(block, slab: slab, places: places, &sums, &counters)
         }
         var pair = 0
         for (number, place) in places.enumerated() {
@@ -117,7 +115,7 @@ private final class RowScanWorker: @unchecked Sendable {  // used by one thread 
 extension ColumnScorer {
     /// Verifies the chunks that hold one of `places`, and adds each place's sums.
     fileprivate func accumulate(
-        _ block: borrowing BlockReader, slab: Int, places: ArraySlice<RowPlace>, mask: [Bool],
+        _ block: borrowing BlockReader, slab: Int, places: ArraySlice<RowPlace>,
         _ sums: inout [Accumulator], _ counters: inout ScanCounters
     ) throws {
         counters.blocks += 1
@@ -126,7 +124,7 @@ extension ColumnScorer {
         var pair = 0
         try sums.withUnsafeMutableBufferPointer { sums in
             guard let sums = sums.baseAddress else { return }
-            try block.forEachChunk(mask: mask) { chunk in
+            try block.forEachChunk(holding: places.lazy.map(\.index)) { chunk in
                 try verify(block, chunk)
                 counters.bytes += UInt64(chunk.bytes.count)
                 while let place = remaining.first, place.index < chunk.rows.upperBound {

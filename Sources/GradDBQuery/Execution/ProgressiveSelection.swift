@@ -26,7 +26,7 @@ final class ProgressiveSelection {
     /// Passes over all rows or candidates that may take rows out.
     private static let stages = 4
     /// Reading a single row costs a chunk of several, and a jump.
-    private static let singleRowCost = 6.0
+    private static let singleRowCost = 4.0
 
     init(_ input: SelectionInput, _ ladder: Ladder, probability: Double) {
         self.input = input
@@ -123,7 +123,10 @@ final class ProgressiveSelection {
     /// the rest: exactly if they are few, else by a better estimate first.
     private func refine(from first: Int) throws {
         var rung = first
+        let wanted = input.query.wanted * input.query.answerNames.count
         for _ in 1..<Self.stages {
+            // Not many more than are wanted: one pass costs less than two.
+            guard pools.joined().reduce(0, { $0 + $1.rows.count }) > 2 * wanted else { break }
             try score(pools.map { $0.map { $0.best($0.limit) } }, "score the best")
             prune()
             guard let next = nextRung(after: rung) else { break }

@@ -14,11 +14,11 @@ struct ScoreSample {
     let passes: [ScanPass]
 
     /// Pairs of row and query that say enough.
-    static let pairs = 256
+    static let pairs = 128
     /// Row groups that they come from.
-    private static let units = 16
+    private static let units = 8
     /// Rows that are neighbours share their chunks.
-    private static let neighbours = 4
+    private static let neighbours = 2
 
     init(_ input: SelectionInput, _ ladder: Ladder, pairs: Int) throws {
         let places = try Self.places(input, ladder.exact, pairs: pairs)
