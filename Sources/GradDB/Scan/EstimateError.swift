@@ -33,10 +33,7 @@ package enum EstimateError: Sendable {
                 factor: longest * 0x1p-24 * query.squaredNorm.squareRoot(), least: dims * 0x1p-149)
             return
         }
-        let read =
-            Double(codec.firstDim(ofSlab: column.slabs - 1))
-            + Double(codec.dims(ofSlab: column.slabs - 1))
-        let fraction = read / dims
+        let fraction = codec.share(ofSlabs: column.slabs)
         let sampling = (1 / fraction - 1) / dims
         let isLevels = codec is any LevelCodec
         // int8 stores no residual norm: a coordinate's error is uniform over one step.
