@@ -43,8 +43,10 @@ struct Ladder: Sendable {
                 let encoding = query.tiers[tier][index]
                 let codec = try table.codec(layer, encoding.codec, kernels)
                 let count = codec.geometry.slabCount
-                // The coordinates of a codec that does not rotate are not alike: all are read.
-                let slabs = codec.isFloat ? count : (count + parts - 1) / parts
+                // Coordinates that are not alike are no sample of each other: all are read. One
+                // round of the rotation makes all of them alike only where it spans all of them.
+                let areAlike = !codec.isFloat && layer.dims.nonzeroBitCount == 1
+                let slabs = areAlike ? (count + parts - 1) / parts : count
                 rung.columns.append(
                     ScanColumn(
                         layer: layer, encoding: encoding, slabs: slabs, target: targets[index]))
