@@ -12,7 +12,11 @@ package enum EstimateError: Sendable {
     case bounded(factor: Double, least: Double)
     /// Variance: `norm` · ‖x‖² + `residual` · (r² + `scale` · s²) + `dot` · d², where r is the
     /// row's residual norm, s its scale and d the estimate.
-    case random(norm: Double, residual: Double, scale: Double, dot: Double)
+    /// Where r²/‖x‖² is outside `usual`, the error need not be random: then its variance is taken to
+    /// be what bounds its square, `most` · r².
+    case random(
+        norm: Double, residual: Double, scale: Double, dot: Double,
+        usual: ClosedRange<Double> = 0...(.infinity), most: Double = 0)
 
     var isRandom: Bool {
         if case .random = self { return true }
@@ -50,7 +54,17 @@ package enum EstimateError: Sendable {
         let targetNoise = column.target.relativeResidual * column.target.relativeResidual / dims
         self = .random(
             norm: power * (sampling + targetNoise) + queryNoise,
-            residual: power / (fraction * dims) + queryNoise, scale: scale, dot: sampling)
+            residual: power / (fraction * dims) + queryNoise, scale: scale, dot: sampling,
+            usual: column.encoding.codec == .bit ? Self.residualOfBits(dims) : 0...(.infinity),
+            most: power)
+    }
+
+    /// Where r²/‖x‖² of signs lies for Gaussian coordinates. The rotation spreads a row's one large
+    /// element over all coordinates at one magnitude: their signs then say nothing of the others.
+    private static func residualOfBits(_ dims: Double) -> ClosedRange<Double> {
+        // Eight standard deviations of (n / d)² · Σ v² - 1, where d is the sum of magnitudes.
+        let spread = 8 * 2.37 / dims.squareRoot()
+        return Double.pi / 2 - 1 - spread...Double.pi / 2 - 1 + spread
     }
 
     /// Adds to `errors[r]` the bound, or, if `asVariance`, the variance of row r's estimate.
@@ -65,7 +79,7 @@ package enum EstimateError: Sendable {
                 let bound = factor * rows[row].squaredNorm.squareRoot() + least
                 errors[row] += asVariance ? bound * bound : bound
             }
-        case .random(let norm, let residual, let scale, let dot):
+        case .random(let norm, let residual, let scale, let dot, let usual, let most):
             for row in rows.indices {
                 let statistics = rows[row]
                 let ofScale = Double(statistics.scale) * Double(statistics.scale) * scale
@@ -73,6 +87,9 @@ package enum EstimateError: Sendable {
                 errors[row] +=
                     norm * statistics.squaredNorm + residual * (ofResidual + ofScale)
                     + dot * dots[row] * dots[row]
+                if !usual.contains(ofResidual / statistics.squaredNorm) {
+                    errors[row] += most * ofResidual
+                }
             }
         }
     }
