@@ -157,7 +157,8 @@ package protocol Codec: Sendable {
     /// Whether stored elements are floats, so that several queries are a product of matrices.
     var isFloat: Bool { get }
 
-    /// How what the first `slabs` slabs added up becomes their dot product.
+    /// How what the first `slabs` slabs added up becomes the dot product; of fewer slabs than there
+    /// are, an estimate of it.
     func term(of query: EncodedQuery, slabs: Int) -> ScoreTerm
 }
 
@@ -201,4 +202,8 @@ extension Codec {
     /// Dims of one row in slab `slab`.
     package func dims(ofSlab slab: Int) -> Int { min(dimsPerSlab, dims - firstDim(ofSlab: slab)) }
     package func firstDim(ofSlab slab: Int) -> Int { slab * dimsPerSlab }
+    /// The share of the dims that lie in the first `slabs` slabs.
+    package func share(ofSlabs slabs: Int) -> Double {
+        Double(firstDim(ofSlab: slabs - 1) + dims(ofSlab: slabs - 1)) / Double(dims)
+    }
 }

@@ -77,6 +77,6 @@ package struct Int8Codec: RotatedCodec {
     }
 
     package func term(of query: EncodedQuery, slabs: Int) -> ScoreTerm {
-        .integers(factor: 1, addend: 0, scale: Double(query.scale))
+        .integers(factor: 1, addend: 0, scale: Double(query.scale) / share(ofSlabs: slabs))
     }
 }

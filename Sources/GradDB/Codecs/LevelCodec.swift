@@ -72,6 +72,6 @@ extension LevelCodec {
     package func term(of query: EncodedQuery, slabs: Int) -> ScoreTerm {
         .integers(
             factor: 2, addend: -offset * query.elementSum(slabs: slabs),
-            scale: Double(query.scale))
+            scale: Double(query.scale) / share(ofSlabs: slabs))
     }
 }

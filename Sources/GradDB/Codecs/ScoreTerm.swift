@@ -8,15 +8,6 @@ package enum ScoreTerm: Sendable {
     /// double(factor · sum + addend) · (row's scale · scale), the query's scale.
     case integers(factor: Int64, addend: Int64, scale: Double)
 
-    /// What estimates the whole where the sum is over a share of the elements only.
-    func extrapolated(from share: Double) -> ScoreTerm {
-        switch self {
-        case .doubles: self
-        case .integers(let factor, let addend, let scale):
-            .integers(factor: factor, addend: addend, scale: scale / share)
-        }
-    }
-
     /// Adds to `dots[r]` the dot product of row r, whose sum is `sums[r * step]`.
     func add(
         _ sums: UnsafePointer<Accumulator>, step: Int, rows: [RowStatistics],

@@ -16,7 +16,6 @@ import CGradKernels
 package struct Rotation: Sendable {
     package let dims: Int
     package let seed: UInt64
-    /// The largest power of two that is at most `dims`.
     private let span: Int
     private let normalization: Float
     private let firstSigns: [UInt64]
@@ -29,13 +28,16 @@ package struct Rotation: Sendable {
     package init(dims: Int, seed: UInt64) {
         self.dims = dims
         self.seed = seed
-        span = 1 << (Int.bitWidth - 1 - dims.leadingZeroBitCount)
+        span = Self.span(dims)
         normalization = Float(1) / Float(span).squareRoot()
         firstSigns = Self.signs(seed: seed, round: 0, count: span)
         secondSigns = span < dims ? Self.signs(seed: seed, round: 1, count: span) : []
         blocks = dims / Self.blockElements
         step = Self.step(blocks: blocks)
     }
+
+    /// The largest power of two that is at most `dims`.
+    static func span(_ dims: Int) -> Int { 1 << (Int.bitWidth - 1 - dims.leadingZeroBitCount) }
 
     /// A block is a vector of floats, and a cache line.
     private static let blockElements = 16

@@ -24,8 +24,7 @@ package struct ColumnScorer: Sendable {
         self.codec = codec
         self.queries = queries
         self.kernels = kernels
-        let share = column.share(of: codec)
-        terms = queries.map { codec.term(of: $0, slabs: column.slabs).extrapolated(from: share) }
+        terms = queries.map { codec.term(of: $0, slabs: column.slabs) }
         errors = queries.map { EstimateError(column, codec: codec, query: $0) }
         integers = QueryBatch(queries, codec: codec)
         floats = column.isSinglePrecision ? FloatBatch(queries, codec: codec) : nil

@@ -12,7 +12,11 @@ package enum EstimateError: Sendable {
     case bounded(factor: Double, least: Double)
     /// Variance: `norm` · ‖x‖² + `residual` · (r² + `scale` · s²) + `dot` · d², where r is the
     /// row's residual norm, s its scale and d the estimate.
-    case random(norm: Double, residual: Double, scale: Double, dot: Double)
+    /// Where r²/‖x‖² is outside `usual`, the error need not be random: then its variance is taken to
+    /// be what bounds its square, `most` · r².
+    case random(
+        norm: Double, residual: Double, scale: Double, dot: Double,
+        usual: ClosedRange<Double> = 0...(.infinity), most: Double = 0)
 
     var isRandom: Bool {
         if case .random = self { return true }
@@ -33,8 +37,11 @@ package enum EstimateError: Sendable {
                 factor: longest * 0x1p-24 * query.squaredNorm.squareRoot(), least: dims * 0x1p-149)
             return
         }
-        let fraction = column.share(of: codec)
-        let sampling = (1 / fraction - 1) / dims
+        let fraction = codec.share(ofSlabs: column.slabs)
+        // Coordinates that are alike: of dims that are no power of two, a row's power may lie in
+        // the span of one of the two transforms.
+        let alike = Double(Rotation.span(codec.dims))
+        let sampling = (1 / fraction - 1) / alike
         let isLevels = codec is any LevelCodec
         // int8 stores no residual norm: a coordinate's error is uniform over one step.
         let scale = column.encoding.codec == .int8 ? dims / 12 : 0
@@ -47,10 +54,20 @@ package enum EstimateError: Sendable {
             return
         }
         let queryNoise = Double(query.scale) * Double(query.scale) / (12 * fraction)
-        let targetNoise = column.target.relativeResidual * column.target.relativeResidual / dims
+        let targetNoise = column.target.relativeResidual * column.target.relativeResidual / alike
         self = .random(
             norm: power * (sampling + targetNoise) + queryNoise,
-            residual: power / (fraction * dims) + queryNoise, scale: scale, dot: sampling)
+            residual: power / (fraction * alike) + queryNoise, scale: scale, dot: sampling,
+            usual: column.encoding.codec == .bit ? Self.residualOfBits(dims) : 0...(.infinity),
+            most: power)
+    }
+
+    /// Where r²/‖x‖² of signs lies for Gaussian coordinates. The rotation spreads a row's one large
+    /// element over all coordinates at one magnitude: their signs then say nothing of the others.
+    private static func residualOfBits(_ dims: Double) -> ClosedRange<Double> {
+        // Eight standard deviations of (n / d)² · Σ v² - 1, where d is the sum of magnitudes.
+        let spread = 8 * 2.37 / dims.squareRoot()
+        return Double.pi / 2 - 1 - spread...Double.pi / 2 - 1 + spread
     }
 
     /// Adds to `errors[r]` the bound, or, if `asVariance`, the variance of row r's estimate.
@@ -65,7 +82,7 @@ package enum EstimateError: Sendable {
                 let bound = factor * rows[row].squaredNorm.squareRoot() + least
                 errors[row] += asVariance ? bound * bound : bound
             }
-        case .random(let norm, let residual, let scale, let dot):
+        case .random(let norm, let residual, let scale, let dot, let usual, let most):
             for row in rows.indices {
                 let statistics = rows[row]
                 let ofScale = Double(statistics.scale) * Double(statistics.scale) * scale
@@ -73,16 +90,11 @@ package enum EstimateError: Sendable {
                 errors[row] +=
                     norm * statistics.squaredNorm + residual * (ofResidual + ofScale)
                     + dot * dots[row] * dots[row]
+                if !usual.contains(ofResidual / statistics.squaredNorm) {
+                    errors[row] += most * ofResidual
+                }
             }
         }
-    }
-}
-
-extension ScanColumn {
-    /// The share of the layer's dims that is read; 1 for all of them.
-    func share(of codec: any Codec) -> Double {
-        let last = slabs - 1
-        return Double(codec.firstDim(ofSlab: last) + codec.dims(ofSlab: last)) / Double(codec.dims)
     }
 }
 

@@ -76,6 +76,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
         let unit = scan.units[index]
         let rows = try request.view.rowMap(unit.segment, group: unit.group)
         var mask = request.filter.map { filter in rows.map(filter.contains) }
+        counters.consideredRows += mask.map { $0.count { $0 } } ?? rows.count
         try excludeByNorms(unit, rows: rows.count, &mask)
         if let mask, !mask.contains(true) {
             counters.skippedRowGroups += 1

@@ -78,6 +78,8 @@ package struct GroupScores {
 /// What a scan did.
 package struct ScanCounters: Sendable, Equatable {
     package var rows = 0
+    /// Those, and the rows whose norms show that they need no score.
+    package var consideredRows = 0
     package var rowGroups = 0
     package var skippedRowGroups = 0
     package var blocks = 0
@@ -89,6 +91,7 @@ package struct ScanCounters: Sendable, Equatable {
 
     package static func += (left: inout ScanCounters, right: ScanCounters) {
         left.rows += right.rows
+        left.consideredRows += right.consideredRows
         left.rowGroups += right.rowGroups
         left.skippedRowGroups += right.skippedRowGroups
         left.blocks += right.blocks

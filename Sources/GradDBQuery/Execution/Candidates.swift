@@ -46,9 +46,10 @@ struct Candidates: Sendable {
     private func goodness(_ score: Double) -> Double { end == .top ? score : -score }
 
     private func optimistic(_ estimate: Estimate) -> Double {
-        let best = goodness(estimate.score) + interval.up * estimate.error
-        // An overflow on the way says nothing about the score.
-        return best.isNaN ? .infinity : best + abs(estimate.score) * 1e-12
+        // An overflow on the way, to either side, says nothing about the score.
+        guard estimate.score.isFinite else { return .infinity }
+        return goodness(estimate.score) + interval.up * estimate.error
+            + abs(estimate.score) * 1e-12
     }
 
     private func pessimistic(_ estimate: Estimate) -> Double {
@@ -92,7 +93,7 @@ struct Candidates: Sendable {
         var best = TopRows(.top, limit: count)
         for (position, row) in rows.enumerated() {
             let score = goodness(row.estimate.score)
-            best.insert(score.isNaN ? .infinity : score, UInt64(position))
+            best.insert(score.isFinite ? score : .infinity, UInt64(position))
         }
         return best.ranked().map { rows[Int($0.row)] }
     }

@@ -17,7 +17,8 @@ extension ProgressiveSelection {
             count *= 2
         }
         var selected = Selected(answers, passes: passes)
-        selected.ends = try pools.indices.map { try ranked($0, under: rung) }
+        var numbers = try RowNumbers(input, ladder.exact)
+        selected.ends = try pools.indices.map { try ranked($0, under: rung, &numbers) }
         return selected
     }
 
@@ -59,7 +60,9 @@ extension ProgressiveSelection {
     }
 
     /// The answer's ends, exact scores and estimates together.
-    private func ranked(_ answer: Int, under rung: Int) throws -> [RankedEnd] {
+    private func ranked(
+        _ answer: Int, under rung: Int, _ numbers: inout RowNumbers
+    ) throws -> [RankedEnd] {
         try pools[answer].map { pool in
             let sign = pool.end == .top ? 1.0 : -1.0
             var known: [KnownRow] = scored.compactMap { key, row in
@@ -74,28 +77,56 @@ extension ProgressiveSelection {
                     goodness: sign * candidate.estimate.score,
                     deviation: candidate.estimate.error * inflation[rung])
             }
-            known.sort {
-                ($0.goodness, $1.place.unit, $1.place.index)
-                    > ($1.goodness, $0.place.unit, $0.place.index)
-            }
-            let chosen = known.prefix(pool.limit)
+            let chosen = try Self.best(pool.limit, of: &known, numbers: &numbers)
             let recall = Self.expectedRecall(of: chosen, among: known, wanted: pool.limit)
+            // Rows are chosen because their estimates are high, some of them by chance: intervals
+            // of the chosen hold together if each has its part of the whole table's probability
+            // (Benjamini and Yekutieli, False discovery rate-adjusted confidence intervals, 2005).
+            let share = Double(chosen.count) / max(1, coverage * Double(input.rowCount))
             let width = NormalDistribution.quantile(
-                upperTail: (1 - Self.budgetProbability) / 2)
-            let rows = try chosen.map { row in
+                upperTail: (1 - Self.budgetProbability) / 2 * min(1, share))
+            let rows = chosen.map { row in
                 let score = sign * row.goodness
                 let half = width * row.deviation
                 return RankedRow(
-                    row: try row.row ?? self.row(at: row.place), score: score,
-                    interval: score - half...score + half)
+                    row: row.row ?? 0, score: score, interval: score - half...score + half)
             }
             return RankedEnd(pool.end, rows, expectedRecall: recall * coverage)
         }
     }
 
-    private func row(at place: CandidateKey) throws -> UInt64 {
-        let unit = try Scan(input.request(ladder.exact)).units[Int(place.unit)]
-        return try input.query.view.rowMap(unit.segment, group: unit.group)[Int(place.index)]
+    /// The best rows with their numbers; of equal ones, those with the smallest numbers.
+    private static func best(
+        _ limit: Int, of rows: inout [KnownRow], numbers: inout RowNumbers
+    ) throws -> [KnownRow] {
+        rows.sort { $0.goodness > $1.goodness }
+        guard let worst = rows.prefix(limit).last?.goodness else { return [] }
+        var chosen = Array(rows.prefix { $0.goodness >= worst })
+        for index in chosen.indices where chosen[index].row == nil {
+            chosen[index].row = try numbers.row(at: chosen[index].place)
+        }
+        chosen.sort { ($0.goodness, $1.row ?? 0) > ($1.goodness, $0.row ?? 0) }
+        return Array(chosen.prefix(limit))
+    }
+
+    /// Looks row numbers up, each row group's once.
+    private struct RowNumbers {
+        let view: TableView
+        let units: [ScanUnit]
+        var maps: [Int32: [UInt64]] = [:]
+
+        init(_ input: SelectionInput, _ rung: Rung) throws {
+            view = input.query.view
+            units = try Scan(input.request(rung)).units
+        }
+
+        mutating func row(at place: CandidateKey) throws -> UInt64 {
+            if let map = maps[place.unit] { return map[Int(place.index)] }
+            let unit = units[Int(place.unit)]
+            let map = try view.rowMap(unit.segment, group: unit.group)
+            maps[place.unit] = map
+            return map[Int(place.index)]
+        }
     }
 
     /// What is known of a row at the deadline. More goodness is better, at either end.
@@ -117,7 +148,7 @@ extension ProgressiveSelection {
     /// The share of the true answer that `chosen` is expected to hold: with a cut that as many rows
     /// as are wanted are expected to pass, the mean probability of the chosen rows to pass it.
     private static func expectedRecall(
-        of chosen: ArraySlice<KnownRow>, among rows: [KnownRow], wanted: Int
+        of chosen: [KnownRow], among rows: [KnownRow], wanted: Int
     ) -> Double {
         guard rows.count > wanted else { return 1 }
         let widest = rows.map { $0.deviation }.max() ?? 0
@@ -135,8 +166,8 @@ extension ProgressiveSelection {
 }
 
 extension ScanPass {
-    /// The share of rows that a pass which a deadline ended has looked at.
-    fileprivate func share(of input: SelectionInput) -> Double {
-        min(1, Double(counters.rows) / Double(max(1, input.rowCount)))
+    /// The share of rows that a pass which a deadline ended has considered.
+    func share(of input: SelectionInput) -> Double {
+        min(1, Double(counters.consideredRows) / Double(max(1, input.rowCount)))
     }
 }

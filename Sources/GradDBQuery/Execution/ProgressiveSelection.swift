@@ -115,7 +115,7 @@ final class ProgressiveSelection {
         else { return false }
         passes.append(facts)
         self.pools = pools
-        coverage = Double(facts.counters.rows) / Double(max(1, input.rowCount))
+        coverage = facts.share(of: input)
         return true
     }
 

@@ -84,8 +84,8 @@ package struct QueryRunner {
 
     private func input(
         _ query: BoundQuery, _ checkpoint: BoundCheckpoint, _ filter: RowSet?
-    ) -> SelectionInput {
-        SelectionInput(query: query, checkpoint: checkpoint, filter: filter, options: options)
+    ) throws -> SelectionInput {
+        try SelectionInput(query: query, checkpoint: checkpoint, filter: filter, options: options)
     }
 
     /// One checkpoint.
@@ -93,7 +93,7 @@ package struct QueryRunner {
         guard let checkpoint = query.checkpoints.first else {
             return Selected(query.answerNames.map { _ in Answer(query) }, passes: [])
         }
-        return try select(input(query, checkpoint, filter))
+        return try select(try input(query, checkpoint, filter))
     }
 
     private func select(_ input: SelectionInput) throws -> Selected {
@@ -124,7 +124,7 @@ package struct QueryRunner {
         let exact = try Ladder(query).exact
         var passes: [ScanPass] = []
         for checkpoint in query.checkpoints {
-            let input = input(query, checkpoint, filter)
+            let input = try input(query, checkpoint, filter)
             let scorer = input.scorer(exact)
             let weight = checkpoint.weight
             let scan = try Scan(input.request(exact))

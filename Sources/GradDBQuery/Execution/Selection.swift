@@ -9,10 +9,29 @@ struct SelectionInput: Sendable {
     let checkpoint: BoundCheckpoint
     let filter: RowSet?
     let options: QueryOptions
+    /// Rows that are scored: those of the checkpoint that pass the filter.
+    let rowCount: Int
 
-    /// Rows that are scored.
-    var rowCount: Int {
-        filter?.count ?? query.view.rowCount(of: checkpoint.document)
+    init(
+        query: BoundQuery, checkpoint: BoundCheckpoint, filter: RowSet?, options: QueryOptions
+    ) throws {
+        self.query = query
+        self.checkpoint = checkpoint
+        self.filter = filter
+        self.options = options
+        let rows = query.view.rowCount(of: checkpoint.document)
+        if let filter, UInt64(rows) < query.view.rowCount {
+            // Some of the rows that pass are not in this checkpoint.
+            rowCount = try query.view.segments(of: checkpoint.document).reduce(0) { sum, segment in
+                try (0..<segment.rowGroups).reduce(sum) { sum, group in
+                    sum
+                        + (try query.view.rowMap(segment, group: group).count(
+                            where: filter.contains))
+                }
+            }
+        } else {
+            rowCount = filter?.count ?? rows
+        }
     }
 
     func request(_ rung: Rung) -> ScanRequest {
