@@ -142,7 +142,8 @@ def memory(tables, options):
 def memory_growth(tables, options):
     counts, _ = row_counts(tables, options.growth_top)
     # The table of `growth`, when it has run: what fits may look different by now.
-    made = [path for path in tables.known if os.path.basename(path).startswith(f"bit-{GROWTH_DIMS}-")]
-    rows = max((int(path.rsplit("-", 1)[1]) for path in made), default=counts[-1])
+    names = [os.path.basename(path) for path in tables.known]
+    made = [name.rsplit("-", 1) for name in names if name.startswith(f"bit-{GROWTH_DIMS}-")]
+    rows = max((int(rows) for _, rows in made), default=counts[-1])
     database = tables.database("bit", GROWTH_DIMS, rows)
     return [memory_line(tables, f"one query, bit, {rows:,} rows", database, rows, GROWTH_DIMS, 1)]

@@ -29,13 +29,15 @@ extension MachineProfile {
     }
 
     /// The stored profile of this machine; nil when there is none. Reads a file of a few KB.
-    public static func load(threads: Int) -> MachineProfile? {
-        guard let key = try? MachineKey.current(threads: threads) else { return nil }
-        return storedProfiles.first { $0.key == key }
+    public static func load(
+        threads: Int, from path: String? = storePath
+    ) -> MachineProfile? {
+        guard let path, let key = try? MachineKey.current(threads: threads) else { return nil }
+        return profiles(in: path).first { $0.key == key }
     }
 
-    private static var storedProfiles: [MachineProfile] {
-        guard let path = storePath, let status = try? FileStatus(at: FilePath(path)),
+    private static func profiles(in path: String) -> [MachineProfile] {
+        guard let status = try? FileStatus(at: FilePath(path)),
             status.kind == .regular, status.byteCount <= 1 << 20,
             let data = FileManager.default.contents(atPath: path),
             let file = try? JSONDecoder().decode(File.self, from: data),
@@ -50,15 +52,15 @@ extension MachineProfile {
     /// - Returns: the file's path.
     /// - Throws: `.io`.
     @discardableResult
-    public func store() throws -> String {
-        guard let path = Self.storePath else {
+    public func store(at path: String? = storePath) throws -> String {
+        guard let path else {
             throw GradDBError(.io, "neither XDG_CACHE_HOME nor HOME says where to keep it")
         }
-        let others = Self.storedProfiles.filter { $0.key != key }
+        let others = Self.profiles(in: path).filter { $0.key != key }
         do {
-            let directory = path.dropLast("/machine.json".count)
             try FileManager.default.createDirectory(
-                atPath: String(directory), withIntermediateDirectories: true)
+                atPath: FilePath(path).removingLastComponent().string,
+                withIntermediateDirectories: true)
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             try encoder.encode(File(profiles: others + [self]))

@@ -20,6 +20,8 @@ public struct CodecRates: Codable, Hashable, Sendable {
     public var memory = Rate()
     public var batch16: Rate?
     public var batch128: Rate?
+
+    public init() {}
 }
 
 /// Limits of one machine, with one kernel variant and number of threads.
@@ -45,7 +47,7 @@ public struct MachineProfile: Codable, Equatable, Sendable {
         set { codecs[codec.rawValue] = newValue }
     }
 
-    init(key: MachineKey, measured: String) {
+    package init(key: MachineKey, measured: String) {
         self.key = key
         self.measured = measured
     }

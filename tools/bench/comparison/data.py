@@ -11,7 +11,7 @@ LARGEST = 5.0
 
 
 class Data:
-    """f16 Gaussian rows (what GradDB is fed), made again from their seed whenever they are needed."""
+    """f16 Gaussian rows (what GradDB is fed), made from their seed whenever they are needed."""
 
     def __init__(self, work, rows, dims):
         self.work, self.rows, self.dims = work, rows, dims
