@@ -17,6 +17,7 @@ let package = Package(
     targets: [
         .systemLibrary(
             name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
+        // Loaded when float queries come in batches, not linked: see Kernels/FloatMatrix.swift.
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
@@ -28,7 +29,7 @@ let package = Package(
         .target(
             name: "GradDB",
             dependencies: [
-                "CGradKernels", "COpenBLAS", "CRocksDB", "CZstd",
+                "CGradKernels", "CRocksDB", "CZstd",
                 .product(name: "BitCollections", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),

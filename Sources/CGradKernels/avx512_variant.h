@@ -178,4 +178,5 @@ const gk_kernels GK_TABLE = {
     .hash_and_dot_f16 = gk_hash_and_dot_f16,
     .hash_and_dot_f32 = gk_hash_and_dot_f32,
     .read_bytes = gk_elementwise_read_bytes,
+    .multiply_int8 = gk_peak_avx512,
 };

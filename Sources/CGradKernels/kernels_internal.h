@@ -10,14 +10,17 @@
 
 extern const gk_kernels gk_scalar_kernels;
 extern const gk_batch_kernels gk_batch_scalar;
+uint64_t gk_peak_scalar(uint64_t rounds);
 #if defined(__x86_64__)
 extern const gk_kernels gk_avx2_kernels, gk_avx512_kernels, gk_avx512_vpopcntdq_kernels;
 extern const gk_batch_kernels gk_batch_avx2, gk_batch_avx512, gk_batch_avx512_vpopcntdq;
+uint64_t gk_peak_avx2(uint64_t rounds), gk_peak_avx512(uint64_t rounds);
 #endif
 #if defined(__aarch64__)
 extern const gk_kernels gk_neon_kernels;
 extern const gk_batch_kernels gk_batch_neon;
 int gk_neon_supported(void);
+uint64_t gk_peak_neon(uint64_t rounds);
 #endif
 
 #define GK_INLINE static inline __attribute__((always_inline))

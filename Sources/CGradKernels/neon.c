@@ -352,6 +352,7 @@ const gk_kernels gk_neon_kernels = {
     .hash_and_dot_f16 = hash_and_dot_f16_neon,
     .hash_and_dot_f32 = hash_and_dot_f32_neon,
     .read_bytes = gk_elementwise_read_bytes,
+    .multiply_int8 = gk_peak_neon,
 };
 
 #endif

@@ -173,4 +173,5 @@ const gk_kernels gk_scalar_kernels = {
     .hash_and_dot_f16 = hash_and_dot_f16_scalar,
     .hash_and_dot_f32 = hash_and_dot_f32_scalar,
     .read_bytes = gk_elementwise_read_bytes,
+    .multiply_int8 = gk_peak_scalar,
 };

@@ -32,7 +32,7 @@ struct Gradctl: ParsableCommand {
         subcommands: [
             InitCommand.self, CreateCommand.self, IngestCommand.self, RecodeCommand.self,
             QueryCommand.self, ExplainCommand.self, InfoCommand.self, SnapshotsCommand.self,
-            TagCommand.self, CheckCommand.self,
+            TagCommand.self, CheckCommand.self, BenchCommand.self,
         ])
 }
 

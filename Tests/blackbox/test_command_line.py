@@ -9,7 +9,8 @@ import pytest
 
 from graddb import NOT_FOUND, OK, environment, run
 
-COMMANDS = ["init", "create", "ingest", "recode", "query", "explain", "info", "snapshots", "tag", "check"]
+COMMANDS = ["init", "create", "ingest", "recode", "query", "explain", "info", "snapshots", "tag",
+            "check", "bench"]
 
 
 @pytest.fixture

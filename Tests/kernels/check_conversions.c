@@ -168,3 +168,10 @@ void check_read_bytes(kernel_case *c) {
              (unsigned long long)scalar);
     check_surroundings(c);
 }
+
+void check_multiply_int8(kernel_case *c) {
+    const uint64_t rounds = c->dims, products = c->kernels->multiply_int8(rounds);
+    if (rounds > 0 ? products == 0 || products % rounds != 0 : products != 0)
+        fail(c, "%llu products in %llu rounds", (unsigned long long)products,
+             (unsigned long long)rounds);
+}

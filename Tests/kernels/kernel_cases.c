@@ -55,6 +55,7 @@ static const kernel_check kernel_checks[] = {
     {"f32_to_bf16", check_f32_to_bf16, 0, 0},
     {"hash", check_hash, 0, 0},
     {"read_bytes", check_read_bytes, 0, 0},
+    {"multiply_int8", check_multiply_int8, 0, 0},
 };
 #define KERNEL_CHECKS (sizeof kernel_checks / sizeof *kernel_checks)
 

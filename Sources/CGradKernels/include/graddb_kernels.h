@@ -160,6 +160,10 @@ typedef struct gk_kernels {
     // Reads every byte once, as fast as it goes (the limit that benchmarks compare with);
     // the result only keeps the reads from being optimised away.
     uint64_t (*read_bytes)(const void *bytes, size_t count);
+    // Multiplies int8 numbers and adds up the products, all of it in registers, with the widest
+    // instructions that the variant has (the limit for batches). Returns how many products that
+    // were, a multiple of `rounds`.
+    uint64_t (*multiply_int8)(uint64_t rounds);
 } gk_kernels;
 
 // True when this processor and operating system can run the variant. The answer is not kept, and

@@ -4,19 +4,28 @@
 /// Queries side by side, slab by slab, as a matrix product takes them.
 package struct FloatBatch: Sendable {
     /// Fewer queries are as fast one after the other.
-    package static let minQueries = 4
+    private static let minQueries = 4
+
+    /// Whether so many queries are scored faster together.
+    package static func pays(queries: Int) -> Bool {
+        queries >= minQueries && FloatMatrix.loaded != nil
+    }
+
     /// Bytes of rows as floats per product: in the L2 cache, and enough rows to be worth packing
     /// the queries anew.
     static let floatBytes = 512 << 10
 
     private let codec: any Codec
+    private let matrix: FloatMatrix
     private let count: Int
     private let slabs: [AlignedBytes]
 
     /// Nil where queries are better scored one by one.
     init?(_ queries: [EncodedQuery], codec: any Codec) {
-        guard codec.isFloat, queries.count >= Self.minQueries else { return nil }
+        guard codec.isFloat, Self.pays(queries: queries.count), let matrix = FloatMatrix.loaded
+        else { return nil }
         self.codec = codec
+        self.matrix = matrix
         count = queries.count
         slabs = (0..<codec.geometry.slabCount).map { slab in
             let bytes = codec.dims(ofSlab: slab) * 4
@@ -76,8 +85,9 @@ package struct FloatBatch: Sendable {
             codec.widen(bytes, count: taken * dims, into: floats)
             let product = scratch.product(count: taken * count)
             guard let results = product.baseAddress else { return }
-            FloatMatrix.multiply(
-                floats, queries, rows: taken, columns: count, inner: dims, into: results)
+            matrix.multiply(
+                floats, byTransposed: queries, rows: taken, columns: count, inner: dims,
+                into: results)
             let target = sums.doubles + first * count
             for index in 0..<taken * count { target[index] += Double(results[index]) }
             first += taken

@@ -18,7 +18,7 @@ struct BoundedSelection {
     private static func hasFaster(_ column: ScanColumn, queries: Int) -> Bool {
         switch column.encoding.codec {
         case .f16, .bf16: true
-        case .f32: queries >= FloatBatch.minQueries
+        case .f32: FloatBatch.pays(queries: queries)
         case .int8, .int4, .bit: false
         }
     }
