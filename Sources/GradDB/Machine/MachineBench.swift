@@ -157,13 +157,14 @@ package struct MachineBench {
         add(scored, store)
     }
 
-    /// Verifies and scores rows chunk by chunk, as a scan for one query does.
+    /// Verifies and scores rows chunk by chunk, as a scan for one query does (floats of 16 bits in single
+    /// precision).
     private static func score(
         _ rows: UnsafeRawBufferPointer, _ codec: any Codec, _ query: EncodedQuery, _ desk: Desk
     ) -> Double {
         let chunkBytes = BlockLayout.targetChunkBytes
         for start in stride(from: 0, to: rows.count, by: chunkBytes) {
-            _ = codec.hashAndAccumulate(
+            _ = codec.hashAndEstimate(
                 UnsafeRawBufferPointer(rebasing: rows[start..<start + chunkBytes]),
                 rowCount: chunkBytes / SlabGeometry.slabBytes, slab: 0, query: query,
                 into: desk.sums)

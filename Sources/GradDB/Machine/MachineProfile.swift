@@ -65,3 +65,23 @@ extension CodecKind {
         }
     }
 }
+
+extension MachineProfile {
+    /// How long a scan from memory takes at least, by what was measured: the slower of reading and
+    /// multiplying.
+    ///
+    /// - Parameters:
+    ///   - bytes: stored bytes of all rows.
+    ///   - queries: scored in one pass.
+    /// - Returns: seconds on all threads; 0 where the codec was not measured.
+    public func seconds(of codec: CodecKind, bytes: Double, queries: Int) -> Double {
+        let rates = self[codec]
+        guard queries > 1 else { return rates.memory.all > 0 ? bytes / rates.memory.all / 1e9 : 0 }
+        let reading = memoryRead.all > 0 ? bytes / memoryRead.all / 1e9 : 0
+        // The batch that was measured whose size is nearest; floats multiply as matrices.
+        let batch = (queries < 64 ? rates.batch16 : rates.batch128) ?? f32Peak
+        let multiplications = bytes * codec.multiplicationsPerByte * Double(queries)
+        guard let batch, batch.all > 0 else { return reading }
+        return max(reading, multiplications / batch.all / 1e9)
+    }
+}

@@ -22,14 +22,19 @@ extension ProgressiveSelection {
         return selected
     }
 
-    /// Bytes a second and thread that a scan reads at least on a machine of today; a rung that
-    /// needs longer than the budget at this speed is not begun if there is a cheaper one.
-    private static let cautiousRate = 8e9
+    /// Bytes a second that a scan reads at least: half of what `gradctl bench` measured here, or
+    /// what machines of today do. A rung that needs longer than the budget at this speed is not
+    /// begun if there is a cheaper one.
+    private var cautiousRate: Double {
+        let threads = input.options.threads
+        return MachineProfile.load(threads: threads).map { $0.memoryRead.all * 5e8 }
+            ?? 8e9 * Double(threads)
+    }
 
     /// Bytes that can be read until the deadline.
     private var affordableBytes: Double {
         let left = deadline.map { ($0 - ContinuousClock.now).seconds } ?? .infinity
-        return max(0, left) * Self.cautiousRate * Double(input.options.threads)
+        return max(0, left) * cautiousRate
     }
 
     /// The rung to estimate by; nil to score exactly, as far as the time allows.

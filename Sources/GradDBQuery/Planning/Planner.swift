@@ -80,8 +80,23 @@ package struct Planner {
             estimate: [
                 ("rows", .count(rows)), ("row groups", .count(groups)),
                 ("blocks", .count(groups * slabs)), ("bytes", .count(rows * rowBytes)),
-            ],
+            ] + seconds(ladder.exact, rows: rows),
             inputs: query.predicate == nil ? [] : [filter()])
+    }
+
+    /// How long an exact scan takes from memory, where `gradctl bench` has measured this machine.
+    private func seconds(_ exact: Rung, rows: Int) -> [(key: String, value: PlanValue)] {
+        // Reading the profile takes longer than answering from a small table.
+        guard query.statement.explain != nil, let profile = MachineProfile.load(threads: threads)
+        else { return [] }
+        let seconds = exact.columns.reduce(0.0) { sum, column in
+            let bytes = min(column.slabs * SlabGeometry.slabBytes, exact.rowBytes)
+            return sum
+                + profile.seconds(
+                    of: column.encoding.codec, bytes: Double(rows * bytes),
+                    queries: query.queryCount)
+        }
+        return seconds > 0 ? [("seconds", .number(seconds))] : []
     }
 
     private func accuracy(_ ladder: Ladder) -> [(key: String, value: PlanValue)] {
