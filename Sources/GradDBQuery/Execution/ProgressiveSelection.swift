@@ -126,7 +126,7 @@ final class ProgressiveSelection {
         let wanted = input.query.wanted * input.query.answerNames.count
         for _ in 1..<Self.stages {
             // Not many more than are wanted: one pass costs less than two.
-            guard pools.joined().reduce(0, { $0 + $1.rows.count }) > 2 * wanted else { break }
+            guard 2 * pools.joined().reduce(0, { $0 + $1.rows.count }) > 3 * wanted else { break }
             try score(pools.map { $0.map { $0.best($0.limit) } }, "score the best")
             prune()
             guard let next = nextRung(after: rung) else { break }

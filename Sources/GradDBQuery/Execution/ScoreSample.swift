@@ -14,7 +14,7 @@ struct ScoreSample {
     let passes: [ScanPass]
 
     /// Pairs of row and query that say enough.
-    static let pairs = 128
+    static let pairs = 64
     /// Row groups that they come from.
     private static let units = 8
     /// Rows that are neighbours share their chunks.
