@@ -15,8 +15,8 @@ from gradient_files import Files
 from graddb import OK, USAGE, Database
 
 TABLES = {
-    "int8": {"grad": (16384, "int8")},
-    "int8+bit": {"grad": (16384, "int8+bit")},
+    "int8": {"grad": (8192, "int8")},
+    "int8+bit": {"grad": (8192, "int8+bit")},
     "f16+int4": {"grad": (4096, "f16+int4")},
     "f32": {"grad": (300, "f32")},
     "layers": {"a": (4096, "int8+bit"), "b": (1000, "f16"), "c": (2048, "f16+int4+bit")},
@@ -30,11 +30,11 @@ QUESTIONS = [
     "dot TO $one WHERE bucket < 50 TOP 10",
     "cosine TO $one WHERE bucket = 13 TOP 100",
     "cosine TO $one WHERE bucket = 1000 TOP 10",
-    "dot TO $one TOP 490",
+    "dot TO $one TOP 390",
 ]
 # Intervals hold with a probability of 0.999; of so many rows, more misses than these are no chance.
 ALLOWED_MISSES = 4
-ROWS = 500
+ROWS = 400
 
 
 @pytest.fixture(scope="module", params=TABLES)
