@@ -3,38 +3,43 @@
 import GradDB
 
 /// A row that may be among the best of one end of an answer.
-struct Candidate: Sendable {
+package struct Candidate: Sendable {
     /// Which of the scan's units, and where in it.
-    var unit: Int32
-    var index: Int32
-    var estimate: Estimate
+    package var unit: Int32
+    package var index: Int32
+    package var estimate: Estimate
 }
 
 /// How an estimate's interval follows from its error.
-struct Interval: Sendable {
+package struct Interval: Sendable {
     /// Errors above an estimate that a row which belongs to the answer exceeds with small
     /// probability only (or never, for bounds).
-    var up: Double
+    package var up: Double
     /// Errors below an estimate which no row at all falls short of, to small probability.
-    var down: Double
+    package var down: Double
+
+    package init(up: Double, down: Double) {
+        self.up = up
+        self.down = down
+    }
 
     /// Bounds hold as they are. The slack covers rounding in double.
-    static let bound = Interval(up: 1 + 1e-6, down: 1 + 1e-6)
+    package static let bound = Interval(up: 1 + 1e-6, down: 1 + 1e-6)
 }
 
 /// Candidates of one end of one answer, as they come.
-struct Candidates: Sendable {
-    let end: RankingEnd
+package struct Candidates: Sendable {
+    package let end: RankingEnd
     private var interval: Interval
     /// Rows that are wanted.
     var limit: Int { floors.limit }
     /// The best pessimistic scores so far, as many as rows are wanted: the worst of them is a floor
     /// that every row of the answer reaches.
     private var floors: TopRows
-    private(set) var rows: [Candidate] = []
+    package private(set) var rows: [Candidate] = []
     private var pruneAt = 4096
 
-    init(_ end: RankingEnd, limit: Int, interval: Interval) {
+    package init(_ end: RankingEnd, limit: Int, interval: Interval) {
         self.end = end
         self.interval = interval
         floors = TopRows(.top, limit: limit)
@@ -57,7 +62,7 @@ struct Candidates: Sendable {
         return worst.isFinite ? worst - abs(estimate.score) * 1e-12 : -.infinity
     }
 
-    mutating func insert(_ estimate: Estimate, unit: Int, index: Int) {
+    package mutating func insert(_ estimate: Estimate, unit: Int, index: Int) {
         guard optimistic(estimate) >= floor else { return }
         let candidate = Candidate(
             unit: Int32(truncatingIfNeeded: unit), index: Int32(truncatingIfNeeded: index),
@@ -76,19 +81,19 @@ struct Candidates: Sendable {
     }
 
     /// Takes out rows that cannot be selected beside those that have been scored exactly.
-    mutating func prune(by scored: TopRows) {
+    package mutating func prune(by scored: TopRows) {
         guard let worst = scored.worst else { return }
         prune(below: goodness(worst))
     }
 
-    mutating func merge(_ other: Candidates) {
+    package mutating func merge(_ other: Candidates) {
         floors.merge(other.floors)
         rows += other.rows
         prune(below: floor)
     }
 
     /// The rows that look best, `count` of them.
-    func best(_ count: Int) -> [Candidate] {
+    package func best(_ count: Int) -> [Candidate] {
         guard count < rows.count else { return rows }
         var best = TopRows(.top, limit: count)
         for (position, row) in rows.enumerated() {
@@ -101,7 +106,7 @@ struct Candidates: Sendable {
     mutating func removeAll(where isGone: (Candidate) -> Bool) { rows.removeAll(where: isGone) }
 
     /// Puts better estimates in the place of those there are.
-    mutating func update(interval: Interval, _ better: (Candidate) -> Estimate?) {
+    package mutating func update(interval: Interval, _ better: (Candidate) -> Estimate?) {
         self.interval = interval
         for position in rows.indices {
             if let estimate = better(rows[position]) { rows[position].estimate = estimate }

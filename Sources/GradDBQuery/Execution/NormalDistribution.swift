@@ -4,12 +4,12 @@
     import Glibc
 #endif
 
-enum NormalDistribution {
+package enum NormalDistribution {
     /// P(Z > z).
-    static func upperTail(_ z: Double) -> Double { erfc(z / 2.0.squareRoot()) / 2 }
+    package static func upperTail(_ z: Double) -> Double { erfc(z / 2.0.squareRoot()) / 2 }
 
     /// The z with P(Z > z) = `probability`, which is above 0 and at most 1/2.
-    static func quantile(upperTail probability: Double) -> Double {
+    package static func quantile(upperTail probability: Double) -> Double {
         // The tail falls monotonically: bisection is exact to the last bits, and it is not called
         // often.
         var low = 0.0

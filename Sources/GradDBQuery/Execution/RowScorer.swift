@@ -121,7 +121,12 @@ struct RowScorer: Sendable {
 }
 
 /// A score, and how far it may be off: a bound or a standard deviation, as the pass defines.
-struct Estimate: Sendable {
-    var score: Double
-    var error: Double
+package struct Estimate: Sendable {
+    package var score: Double
+    package var error: Double
+
+    package init(score: Double, error: Double) {
+        self.score = score
+        self.error = error
+    }
 }

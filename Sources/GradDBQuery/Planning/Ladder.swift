@@ -4,18 +4,18 @@
 import GradDB
 
 /// One way to estimate scores.
-struct Rung: Sendable {
+package struct Rung: Sendable {
     /// Which of the query's tiers it reads.
-    var tier: Int
-    var columns: [ScanColumn]
+    package var tier: Int
+    package var columns: [ScanColumn]
     /// Bytes that it reads of a row.
-    var rowBytes: Int
+    package var rowBytes: Int
     /// Variance of an estimate's error relative to that of random vectors' dot products; what rungs
     /// are compared by.
-    var noise: Double
+    package var noise: Double
 
     /// Such as "bit 1/2".
-    var label: String {
+    package var label: String {
         guard let column = columns.first else { return "" }
         let codecs = Set(columns.map(\.encoding.codec))
         let codec = codecs.count == 1 ? column.encoding.codec.rawValue : "coarser codecs"
@@ -23,16 +23,16 @@ struct Rung: Sendable {
     }
 
     /// The share of its encodings' bytes that is read.
-    var share: Double
+    package var share: Double
 }
 
-struct Ladder: Sendable {
+package struct Ladder: Sendable {
     /// Cheapest first.
-    let rungs: [Rung]
+    package let rungs: [Rung]
     /// What defines the score.
-    let exact: Rung
+    package let exact: Rung
 
-    init(_ query: BoundQuery) throws {
+    package init(_ query: BoundQuery) throws {
         let kernels = try KernelSet.chosen()
         let table = query.view.table
         let targets = query.tiers[0].map(\.codec)
