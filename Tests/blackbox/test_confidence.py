@@ -41,6 +41,11 @@ def table(request, gradctl, tmp_path_factory):
     source, layers = TABLES[request.param]
     table = EstimatedTable(Database(directory / "db").init(), Files(directory), layers)
     table.source = source
+    table.ask_all([
+        f"{question} {accuracy}"
+        for question in QUESTIONS.values()
+        for accuracy in ("EXACT", "CONFIDENCE 0.999999")
+    ])
     return table
 
 
