@@ -67,9 +67,10 @@ package struct BoundQuery: Sendable {
 
     package var queryCount: Int { queryNames.count }
     package var accuracy: Accuracy { statement.accuracy?.value ?? .exact }
-    package var isBudgeted: Bool {
-        if case .budget = accuracy { return true }
-        return false
+    /// Seconds, under BUDGET.
+    package var budget: Double? {
+        if case .budget(let seconds) = accuracy { return seconds }
+        return nil
     }
     /// Rows wanted of each answer, at both ends together.
     package var wanted: Int { top + bottom }

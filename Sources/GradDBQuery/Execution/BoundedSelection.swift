@@ -67,7 +67,7 @@ struct CandidatePass {
         var request = input.request(rung)
         request.deadline = deadline
         let scan = try Scan(request)
-        let scorer = input.scorer(rung)
+        let scorer = input.scorer
         let limit = max(1 << 14, Self.maxCandidates / (scan.workerCount * empty.joined().count))
         let found = PerWorker(scan.workerCount, empty)
         do {

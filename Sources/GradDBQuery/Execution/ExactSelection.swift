@@ -10,7 +10,7 @@ struct ExactSelection {
     func run(deadline: ContinuousClock.Instant? = nil) throws -> (
         answers: [Answer], pass: ScanPass
     ) {
-        let scorer = input.scorer(exact)
+        let scorer = input.scorer
         var request = input.request(exact)
         request.deadline = deadline
         // Known before the scan is: a scan has no more workers than threads.

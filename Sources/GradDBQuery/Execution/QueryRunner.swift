@@ -13,13 +13,14 @@ package struct QueryRunner {
     }
 
     package func run() throws -> QueryResult {
+        let deadline = query.budget.map { ContinuousClock.now + .seconds(min($0, 1e9)) }
         var plan = try Planner(query, threads: options.threads).plan()
         let filter = try measured("filter", &plan) {
             try evaluateFilter()
         } facts: { filter in
             [("rows", .count(filter?.count ?? Int(query.view.rowCount)))]
         }
-        let selected = try select(filter)
+        let selected = try select(filter, until: deadline)
         plan.record(selected.passes, checkpoints: query.isWeighted ? query.checkpoints.count : 1)
         let rows = try measured("hydrate", &plan) {
             try hydrate(selected)
@@ -32,7 +33,7 @@ package struct QueryRunner {
         }
         plan.record("select", [[("rows", .count(rows.count))]])
         return QueryResult(
-            columns: query.columns.map(\.name), rows: rows, hasEstimates: query.isBudgeted,
+            columns: query.columns.map(\.name), rows: rows, hasEstimates: query.budget != nil,
             plan: plan)
     }
 
@@ -72,12 +73,20 @@ package struct QueryRunner {
     // MARK: scan and select
 
     /// Selects for as many answers at a time as their running sums leave room for.
-    private func select(_ filter: RowSet?) throws -> Selected {
+    private func select(
+        _ filter: RowSet?, until deadline: ContinuousClock.Instant?
+    ) throws -> Selected {
         var selected = Selected([], passes: [])
-        for part in try QueryParts(query, threads: options.threads).parts {
+        let parts = try QueryParts(query, threads: options.threads).parts
+        for (number, part) in parts.enumerated() {
+            // Each part gets an equal share of the time that is left.
+            let partDeadline = deadline.map { end in
+                ContinuousClock.now + (end - .now) / (parts.count - number)
+            }
             selected.append(
                 part.isWeighted
-                    ? try selectFromSums(part, filter) : try selectFromOne(part, filter))
+                    ? try selectFromSums(part, filter)
+                    : try selectFromOne(part, filter, until: partDeadline))
         }
         return selected
     }
@@ -89,23 +98,25 @@ package struct QueryRunner {
     }
 
     /// One checkpoint.
-    private func selectFromOne(_ query: BoundQuery, _ filter: RowSet?) throws -> Selected {
+    private func selectFromOne(
+        _ query: BoundQuery, _ filter: RowSet?, until deadline: ContinuousClock.Instant?
+    ) throws -> Selected {
         guard let checkpoint = query.checkpoints.first else {
             return Selected(query.answerNames.map { _ in Answer(query) }, passes: [])
         }
-        return try select(try input(query, checkpoint, filter))
+        return try select(try input(query, checkpoint, filter), until: deadline)
     }
 
-    private func select(_ input: SelectionInput) throws -> Selected {
+    private func select(
+        _ input: SelectionInput, until deadline: ContinuousClock.Instant?
+    ) throws -> Selected {
         let ladder = try Ladder(input.query)
-        switch input.query.accuracy {
-        case .exact: break
-        case .confidence(let probability):
+        if let deadline {
+            return try ProgressiveSelection(input, ladder, deadline: deadline).selectedInTime()
+        }
+        if case .confidence(let probability) = input.query.accuracy {
             let progressive = ProgressiveSelection(input, ladder, probability: probability)
             if let selected = try progressive.selected() { return selected }
-        case .budget(let seconds):
-            let deadline = ContinuousClock.now + .seconds(min(seconds, 1e9))
-            return try ProgressiveSelection(input, ladder, deadline: deadline).selectedInTime()
         }
         if BoundedSelection.pays(input, ladder.exact),
             let (answers, passes) = try BoundedSelection(input: input, exact: ladder.exact).run()
@@ -125,7 +136,7 @@ package struct QueryRunner {
         var passes: [ScanPass] = []
         for checkpoint in query.checkpoints {
             let input = try input(query, checkpoint, filter)
-            let scorer = input.scorer(exact)
+            let scorer = input.scorer
             let weight = checkpoint.weight
             let scan = try Scan(input.request(exact))
             passes.append(
@@ -148,7 +159,7 @@ package struct QueryRunner {
         }
         var selected = Selected(answers, passes: passes)
         selected.rows = passes.reduce(0) { $0 + $1.counters.rows }
-        if query.isBudgeted { selected.markAsKnown() }
+        if query.budget != nil { selected.markAsKnown() }
         return selected
     }
 

@@ -30,7 +30,7 @@ struct Rescoring {
         _ name: String, _ keys: some Sequence<CandidateKey>, _ rung: Rung,
         consume: @escaping @Sendable (CandidateKey, UInt64, Estimate) -> Void
     ) throws -> ScanPass {
-        let scorer = input.scorer(rung)
+        let scorer = input.scorer
         let scan = try Scan(input.request(rung))
         let places = Self.places(keys, scorer)
         let turn = PerWorker(1, ())

@@ -80,7 +80,7 @@ struct ScoreSample {
         let scan = try Scan(input.request(exact))
         guard !scan.units.isEmpty else { return [] }
         let count = input.query.queryCount
-        let scorer = input.scorer(exact)
+        let scorer = input.scorer
         // A mean needs all of its queries; of many single ones, some will do.
         let answers = input.query.answerNames.indices
         let sampled = answers.count <= 4 ? Array(answers) : (0..<4).map { $0 * answers.count / 4 }
@@ -115,7 +115,7 @@ struct ScoreSample {
     private static func score(
         _ input: SelectionInput, _ rung: Rung, _ places: [RowPlace], _ name: String
     ) throws -> (Scores, ScanPass) {
-        let scorer = input.scorer(rung)
+        let scorer = input.scorer
         let scan = try Scan(input.request(rung))
         let scores = Mutex(Scores())
         let pass = try ScanPass(name) {

@@ -41,9 +41,8 @@ struct SelectionInput: Sendable {
             cancellation: options.cancellation)
     }
 
-    func scorer(_ rung: Rung) -> RowScorer {
-        RowScorer(query, queries: checkpoint.queries[rung.tier])
-    }
+    /// Scores by the norms of the exact queries, whatever estimates the dot products.
+    var scorer: RowScorer { RowScorer(query, queries: checkpoint.exactQueries) }
 
     var emptyAnswers: [Answer] { query.answerNames.map { _ in Answer(query) } }
 }

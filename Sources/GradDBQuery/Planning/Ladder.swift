@@ -40,8 +40,14 @@ package struct Ladder: Sendable {
             var rung = Rung(tier: tier, columns: [], rowBytes: 0, noise: 0, share: 1)
             var allBytes = 0
             for (index, layer) in query.layers.enumerated() {
-                let encoding = query.tiers[tier][index]
-                let codec = try table.codec(layer, encoding.codec, kernels)
+                var encoding = query.tiers[tier][index]
+                var codec = try table.codec(layer, encoding.codec, kernels)
+                if codec.isFloat, tier > 0 {
+                    // How far a coarser float may be off is not stored, so the finest one is read;
+                    // queries are the same floats for all of them.
+                    encoding = query.tiers[0][index]
+                    codec = try table.codec(layer, encoding.codec, kernels)
+                }
                 let count = codec.geometry.slabCount
                 // The coordinates of a codec that does not rotate are not alike: all are read.
                 let slabs = codec.isFloat ? count : (count + parts - 1) / parts
