@@ -42,6 +42,7 @@ GK_INLINE double gk_estimate_row(gk_form form, const char *row, size_t dims, con
 #pragma clang loop unroll(full)
         for (size_t j = 0; j < turns; j++) {
             const size_t here = i + j * GK_ESTIMATE_BLOCK;
+            gk_ask_ahead(form, row + 2 * here);
             gk_estimate_block(form, &sums, j, row + 2 * here, query + here);
         }
 #pragma clang loop unroll(disable)

@@ -19,19 +19,6 @@
 #define GK_SECRET_SCRAMBLE (XXH3_kSecret + XXH_SECRET_DEFAULT_SIZE - XXH_STRIPE_LEN)
 #define GK_SECRET_LAST (GK_SECRET_SCRAMBLE - XXH_SECRET_LASTACC_START)
 
-// How far ahead of a stripe the second-level cache is asked for memory. Hardware prefetchers stop
-// at the end of a page and start over in the next, and the more there is to compute, the less of
-// that the processor hides: on Zen 4, asking for it takes estimates from 0.6 to 0.9 of the speed
-// of reading on one core, and rows of 4 KiB of bits from 0.26 to 0.54. A multiple of 4 KiB does
-// worse by a twentieth, and the first-level cache is no place for it: the query is there. Bytes
-// need none, they have 0.9 without and less with it.
-#define GK_AHEAD 9216
-
-GK_INLINE void gk_ask_ahead(gk_form form, const char *stripe) {
-    if (form == GK_INT8) return;
-    __builtin_prefetch((const void *)((uintptr_t)stripe + GK_AHEAD), 0, 2);
-}
-
 GK_INLINE int gk_is_integer(gk_form form) { return form <= GK_BIT; }
 GK_INLINE int gk_is_estimate(gk_form form) { return form >= GK_F16_ESTIMATE; }
 

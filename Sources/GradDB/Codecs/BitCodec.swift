@@ -34,15 +34,26 @@ package struct BitCodec: LevelCodec {
                 let first = firstDim(ofSlab: slab)
                 let planeBytes = geometry.bytes(ofSlab: slab)
                 let start = planesOffset(slab)
-                for i in 0..<dims(ofSlab: slab) {
-                    let element = UInt8(bitPattern: elements[first + i])
+                let dims = dims(ofSlab: slab)
+                for byte in 0..<planeBytes {
+                    // Eight elements, the first in the lowest byte of a word.
+                    let eight = first + 8 * byte..<first + min(dims, 8 * byte + 8)
+                    let word = elements[eight].reversed().reduce(UInt64(0)) {
+                        $0 << 8 | UInt64(UInt8(bitPattern: $1))
+                    }
                     for plane in 0..<Self.planes {
-                        target[start + plane * planeBytes + i / 8] |=
-                            (element >> UInt8(plane) & 1) << UInt8(i % 8)
+                        target[start + plane * planeBytes + byte] = Self.gather(word, bit: plane)
                     }
                 }
             }
         }
+    }
+
+    /// Bit `bit` of each of eight bytes, side by side: the multiplication moves them all into the
+    /// highest byte.
+    private static func gather(_ word: UInt64, bit: Int) -> UInt8 {
+        let bits = word >> UInt64(bit) & 0x0101_0101_0101_0101
+        return UInt8(truncatingIfNeeded: (bits &* 0x0102_0408_1020_4080) >> 56)
     }
 
     private func planesOffset(_ slab: Int) -> Int { slab * Self.planes * SlabGeometry.slabBytes }

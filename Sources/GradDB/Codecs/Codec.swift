@@ -140,6 +140,11 @@ package protocol Codec: Sendable {
     /// The kernels that score several queries at once; nil where one after the other is as well.
     var batchKernels: BatchKernels? { get }
 
+    /// As `accumulate`, in single precision. Only for codecs that `canEstimate`.
+    func estimate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>)
+
     /// As `hashAndAccumulate`, in single precision: faster, with a bound on the error. Only for
     /// codecs that `canEstimate`.
     func hashAndEstimate(
@@ -184,6 +189,13 @@ extension Codec {
     package var batchKernels: BatchKernels? { nil }
     package var canEstimate: Bool { false }
     package var isFloat: Bool { false }
+
+    package func estimate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
+    ) {
+        accumulate(chunk, rowCount: rowCount, slab: slab, query: query, into: sums)
+    }
 
     package func hashAndEstimate(
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,

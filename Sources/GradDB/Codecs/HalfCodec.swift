@@ -99,6 +99,18 @@ package struct HalfCodec: Codec {
     package var canEstimate: Bool { true }
     package var isFloat: Bool { true }
 
+    package func estimate(
+        _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
+        into sums: UnsafeMutablePointer<Accumulator>
+    ) {
+        let dims = dims(ofSlab: slab)
+        let estimate =
+            format == .f16 ? kernels.table.estimate_f16 : kernels.table.estimate_bf16
+        estimate?(
+            chunk.baseAddress?.assumingMemoryBound(to: UInt16.self), rowCount, dims * 2, dims,
+            query.elements.pointer(at: firstDim(ofSlab: slab) * 4, as: Float.self), sums.doubles)
+    }
+
     package func hashAndEstimate(
         _ chunk: UnsafeRawBufferPointer, rowCount: Int, slab: Int, query: EncodedQuery,
         into sums: UnsafeMutablePointer<Accumulator>

@@ -6,13 +6,16 @@ package struct BlockReader: ~Copyable {
     private let value: PinnedValue
     package let key: BlockKey
     package let layout: BlockLayout
+    /// Whether all of it, header and chunks, has been verified before.
+    package let isVerified: Bool
 
     /// Finds and pins a block.
     ///
+    /// - Parameter verified: blocks that are believed as they are; nil believes none.
     /// - Throws: `.corrupt` when it is missing, or is not what the catalog says it is.
     package init(
         _ store: RocksStore, _ key: BlockKey, rows: Int, codec: any Codec, kind: CodecKind,
-        kernels: KernelSet
+        kernels: KernelSet, trusting verified: VerifiedBlocks? = nil
     ) throws {
         guard let value = try store.pinned(.blocks, key.bytes) else {
             throw GradDBError.corrupt("\(key) is missing")
@@ -20,7 +23,9 @@ package struct BlockReader: ~Copyable {
         let slab = Int(key.slab)
         let layout = BlockLayout(
             rows: rows, stride: codec.geometry.bytes(ofSlab: slab), hasStatistics: slab == 0)
+        let isVerified = verified?.contains(key) ?? false
         try value.withBytes { bytes in
+            guard !isVerified || bytes.count != layout.byteCount else { return }
             let header = try BlockHeader(verifying: bytes, at: key, hash: kernels.hash)
             guard header.codec == kind.number, header.rows == UInt32(rows),
                 header.dims == UInt32(codec.dims(ofSlab: slab)),
@@ -31,6 +36,7 @@ package struct BlockReader: ~Copyable {
             else { throw GradDBError.corrupt("\(key) does not match the catalog") }
         }
         self.value = value
+        self.isVerified = isVerified
         self.key = key
         self.layout = layout
     }
@@ -64,6 +70,29 @@ package struct BlockReader: ~Copyable {
             for index in 0..<layout.chunkCount {
                 if let mask, !mask[layout.rows(ofChunk: index)].contains(true) { continue }
                 try body(Self.chunk(index, layout, block))
+            }
+        }
+    }
+
+    /// Calls `body` with rows that follow each other and have a chunk with a row in `mask` (nil: all
+    /// rows), and their bytes.
+    package borrowing func forEachRun(
+        mask: [Bool]?, _ body: (Range<Int>, UnsafeRawBufferPointer) throws -> Void
+    ) rethrows {
+        let layout = self.layout
+        try value.withBytes { block in
+            func run(_ rows: Range<Int>) throws {
+                let start = layout.payloadOffset + rows.lowerBound * layout.stride
+                let end = layout.payloadOffset + rows.upperBound * layout.stride
+                try body(rows, UnsafeRawBufferPointer(rebasing: block[start..<end]))
+            }
+            guard let mask else {
+                try run(0..<layout.rows)
+                return
+            }
+            for index in 0..<layout.chunkCount {
+                let rows = layout.rows(ofChunk: index)
+                if mask[rows].contains(true) { try run(rows) }
             }
         }
     }

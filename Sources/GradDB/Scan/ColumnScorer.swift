@@ -9,8 +9,6 @@ package struct ColumnScorer: Sendable {
     /// By query: how sums become dot products, and how far those may be off.
     package let terms: [ScoreTerm]
     package let errors: [EstimateError]
-    /// Norms of the queries as they are scored, after decoding.
-    let queryNorms: [Double]
     private let integers: QueryBatch?
     private let floats: FloatBatch?
     private let isSinglePrecision: Bool
@@ -29,7 +27,6 @@ package struct ColumnScorer: Sendable {
         integers = QueryBatch(queries, codec: codec)
         floats = column.isSinglePrecision ? FloatBatch(queries, codec: codec) : nil
         isSinglePrecision = column.isSinglePrecision && codec.canEstimate
-        queryNorms = queries.map(\.decodedNorm)
     }
 
     /// Whether running sums lie row by row; else query by query.
@@ -40,7 +37,8 @@ package struct ColumnScorer: Sendable {
         try BlockReader(
             view.store,
             view.blockKey(column.encoding, unit.segment, group: unit.group, slab: slab),
-            rows: rows, codec: codec, kind: column.encoding.codec, kernels: kernels)
+            rows: rows, codec: codec, kind: column.encoding.codec, kernels: kernels,
+            trusting: view.store.verifiedBlocks)
     }
 
     /// Verifies and scores a block. Running sums stand for all rows of the block; those of rows
@@ -50,6 +48,10 @@ package struct ColumnScorer: Sendable {
         into sums: UnsafeMutablePointer<Accumulator>, _ counters: inout ScanCounters
     ) throws {
         counters.blocks += 1
+        if block.isVerified, integers == nil, floats == nil, queries.count == 1 {
+            accumulateVerified(block, slab, mask, sums, &counters)
+            return
+        }
         if let integers {
             try accumulateRuns(block, slab, mask, sums, &counters) { bytes, rowCount, sums in
                 integers.accumulate(bytes, rowCount: rowCount, slab: slab, into: sums)
@@ -61,6 +63,23 @@ package struct ColumnScorer: Sendable {
             }
         } else {
             try accumulateChunks(block, slab, mask, sums, &counters)
+        }
+    }
+
+    /// One query against rows that need no checksum any more.
+    private func accumulateVerified(
+        _ block: borrowing BlockReader, _ slab: Int, _ mask: [Bool]?,
+        _ sums: UnsafeMutablePointer<Accumulator>, _ counters: inout ScanCounters
+    ) {
+        guard let query = queries.first else { return }
+        block.forEachRun(mask: mask) { rows, bytes in
+            let sums = sums + rows.lowerBound
+            if isSinglePrecision {
+                codec.estimate(bytes, rowCount: rows.count, slab: slab, query: query, into: sums)
+            } else {
+                codec.accumulate(bytes, rowCount: rows.count, slab: slab, query: query, into: sums)
+            }
+            count(rows, bytes, slab, &counters)
         }
     }
 
@@ -87,7 +106,7 @@ package struct ColumnScorer: Sendable {
                     chunk.bytes, rowCount: chunk.rows.count, slab: slab, query: queries[number],
                     into: sums + number * rowCount)
             }
-            count(chunk, slab, &counters)
+            count(chunk.rows, chunk.bytes, slab, &counters)
         }
     }
 
@@ -108,7 +127,7 @@ package struct ColumnScorer: Sendable {
         }
         try block.forEachChunk(mask: mask) { chunk in
             try verify(block, chunk)
-            count(chunk, slab, &counters)
+            count(chunk.rows, chunk.bytes, slab, &counters)
             if let verified = run, verified.rows.upperBound == chunk.rows.lowerBound {
                 run = (
                     verified.rows.lowerBound..<chunk.rows.upperBound,
@@ -125,15 +144,19 @@ package struct ColumnScorer: Sendable {
         scoreRun()
     }
 
-    /// - Throws: `.corrupt` unless the chunk has its checksum.
+    /// - Throws: `.corrupt` unless the chunk has its checksum, now or when it was looked at before.
     func verify(_ block: borrowing BlockReader, _ chunk: BlockReader.Chunk) throws {
+        guard !block.isVerified else { return }
         try block.verify(chunk, hash: kernels.hash(chunk.bytes))
     }
 
-    private func count(_ chunk: BlockReader.Chunk, _ slab: Int, _ counters: inout ScanCounters) {
-        counters.bytes += UInt64(chunk.bytes.count)
+    private func count(
+        _ rows: Range<Int>, _ bytes: UnsafeRawBufferPointer, _ slab: Int,
+        _ counters: inout ScanCounters
+    ) {
+        counters.bytes += UInt64(bytes.count)
         counters.multiplications += UInt64(
-            chunk.rows.count * codec.dims(ofSlab: slab) * queries.count)
+            rows.count * codec.dims(ofSlab: slab) * queries.count)
     }
 
     /// Adds the layer's dot products to `scores`, and if there is room for them, the errors.

@@ -126,12 +126,13 @@ extension ColumnScorer {
             guard let sums = sums.baseAddress else { return }
             try block.forEachChunk(holding: places.lazy.map(\.index)) { chunk in
                 try verify(block, chunk)
-                counters.bytes += UInt64(chunk.bytes.count)
+                if !block.isVerified { counters.bytes += UInt64(chunk.bytes.count) }
                 while let place = remaining.first, place.index < chunk.rows.upperBound {
                     remaining.removeFirst()
                     let start = (place.index - chunk.rows.lowerBound) * stride
                     let row = UnsafeRawBufferPointer(
                         rebasing: chunk.bytes[start..<start + stride])
+                    if block.isVerified { counters.bytes += UInt64(row.count) }
                     for query in place.queries {
                         codec.accumulate(
                             row, rowCount: 1, slab: slab, query: queries[query],

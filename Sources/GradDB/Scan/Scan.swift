@@ -7,6 +7,9 @@
 package struct Scan: Sendable {
     let request: ScanRequest
     let columns: [ColumnScorer]
+    /// By query and column, norms of the queries as they are scored; only where rows may be
+    /// excluded by norms.
+    fileprivate let queryNorms: [[Double]]
     /// The row groups, in the order in which they are handed out.
     package let units: [ScanUnit]
 
@@ -18,6 +21,8 @@ package struct Scan: Sendable {
                 column, request.view.table, queries: request.queries.map { $0[index] },
                 kernels: kernels)
         }
+        queryNorms =
+            request.mayMatter == nil ? [] : request.queries.map { $0.map(\.decodedNorm) }
         units = request.view.segments(of: request.checkpoint).flatMap { segment in
             (0..<segment.rowGroups).map { ScanUnit(segment: segment, group: $0) }
         }
@@ -103,6 +108,9 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
                 if slab == 0 { statistics = block.statistics() }
                 try column.accumulate(
                     block, slab: slab, mask: mask, scratch: scratch, into: sums, &counters)
+                if mask == nil, !block.isVerified {
+                    request.view.store.verifiedBlocks.insert(block.key)
+                }
             }
             column.finish(sums, rows: statistics, scratch: scratch, into: &scores)
         }
@@ -130,7 +138,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
             request.queries.indices.map { query in
                 slack
                     * scan.columns.indices.reduce(0) {
-                        $0 + scan.columns[$1].queryNorms[query] * norm($1)
+                        $0 + scan.queryNorms[query][$1] * norm($1)
                     }
             }
         }

@@ -19,6 +19,8 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
 
     package let path: String
     package let mode: Mode
+    /// What this process has verified of `blocks`.
+    package let verifiedBlocks = VerifiedBlocks()
     let db: OpaquePointer
     private let families: [ColumnFamily: OpaquePointer]
     private let options: RocksOptions
