@@ -11,6 +11,7 @@ import Synchronization
 final class Prefetch: Sendable {
     /// Bytes that are asked for ahead of the scan: some hundred requests of the disk's size.
     private static let window = 128 << 20
+    private static let mostSkipped = 15
     private static let pageBytes = Int(sysconf(Int32(_SC_PAGESIZE)))
 
     private let isStopped = Atomic<Bool>(false)
@@ -18,9 +19,17 @@ final class Prefetch: Sendable {
     private let begun = Atomic<Int>(0)
     private let thread = Mutex<BackgroundTask?>(nil)
 
-    /// Nil where there is nothing to run ahead of.
+    /// Row groups that tell whether a table is in memory.
+    private static let samples = 16
+
+    /// Nil where there is nothing to run ahead of, or nothing to ask for: a thread that finds all
+    /// of a table in memory would only get in the way of those that scan it.
     init?(_ scan: Scan, order: @escaping @Sendable (Int) -> Int) {
-        guard scan.units.count > 1 else { return nil }
+        let count = scan.units.count
+        guard count > 1 else { return nil }
+        let sampled = Set((0..<Self.samples).map { $0 * count / Self.samples })
+        guard sampled.contains(where: { (try? Self.isCold(scan.units[$0], scan)) ?? false })
+        else { return nil }
         let task = BackgroundTask(besides: { [self] in try run(scan, order) })
         thread.withLock { $0 = task }
     }
@@ -39,7 +48,11 @@ final class Prefetch: Sendable {
         /// What was asked for at the turns that the scan has not begun, oldest first.
         var asked: [(turn: Int, bytes: Int)] = []
         var outstanding = 0
-        for turn in scan.units.indices {
+        /// Turns that are not looked at, because those before them were in memory: so a scan of
+        /// memory is hardly disturbed.
+        var skip = 0
+        var turn = 0
+        while turn < scan.units.count {
             while true {
                 let reached = begun.load(ordering: .relaxed)
                 while let first = asked.first, first.turn <= reached {
@@ -51,11 +64,17 @@ final class Prefetch: Sendable {
                 usleep(200)
             }
             // What is being scanned already is not worth asking for.
-            guard turn > begun.load(ordering: .relaxed) else { continue }
+            guard turn > begun.load(ordering: .relaxed) else {
+                turn += 1
+                continue
+            }
             let bytes = try ask(for: scan.units[order(turn)], scan)
-            guard bytes > 0 else { continue }
-            asked.append((turn, bytes))
-            outstanding += bytes
+            skip = bytes > 0 ? 0 : min(Self.mostSkipped, 2 * skip + 1)
+            if bytes > 0 {
+                asked.append((turn, bytes))
+                outstanding += bytes
+            }
+            turn += 1 + skip
         }
     }
 
@@ -74,14 +93,28 @@ final class Prefetch: Sendable {
         return bytes
     }
 
+    /// Whether the first block of a unit is not in memory.
+    private static func isCold(_ unit: ScanUnit, _ scan: Scan) throws -> Bool {
+        let view = scan.request.view
+        guard let column = scan.columns.first?.column,
+            let value = try view.store.pinned(
+                .blocks,
+                view.blockKey(column.encoding, unit.segment, group: unit.group, slab: 0).bytes)
+        else { return false }
+        return value.withBytes { block in
+            guard let start = block.baseAddress else { return false }
+            let end = (Int(bitPattern: start) + block.count - 1) / pageBytes * pageBytes
+            return UnsafeMutableRawPointer(bitPattern: end).map { !isResident($0) } ?? false
+        }
+    }
+
     private static func ask(for block: UnsafeRawBufferPointer) -> Int {
         guard let start = block.baseAddress, !block.isEmpty else { return 0 }
         let first = Int(bitPattern: start) / pageBytes * pageBytes
         let count = Int(bitPattern: start) + block.count - first
         guard let pages = UnsafeMutableRawPointer(bitPattern: first) else { return 0 }
-        // A block is read at once and forgotten at once: its ends tell whether it is there.
-        let last = pages + (count - 1) / pageBytes * pageBytes
-        if isResident(pages), isResident(last) { return 0 }
+        // A block is read at once and forgotten at once: its end tells whether it is there.
+        if isResident(pages + (count - 1) / pageBytes * pageBytes) { return 0 }
         return madvise(pages, count, MADV_WILLNEED) == 0 ? count : 0
     }
 
