@@ -63,7 +63,8 @@ def growth(tables, options):
     seconds = []
     for count in counts:
         database = tables.database("bit", GROWTH_DIMS, count)
-        passes = max(options.rounds, min(50, 2_000_000 // count))
+        # Short scans for about a second: two threads take some passes to find a core each.
+        passes = max(options.rounds, min(400, 20_000_000 // count))
         scans = common.scans(database, query, tables.threads, passes + 2)[2:]
         seconds.append(statistics.median(scan["seconds"] for scan in scans))
     per_row = [s / n * 1e9 for s, n in zip(seconds, counts)]
