@@ -26,15 +26,7 @@ import time
 
 import numpy
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-GRADCTL = os.environ.get("GRADCTL", os.path.join(ROOT, ".build", "release", "gradctl"))
-
-
-def gradctl(database, *arguments):
-    """Runs gradctl with --json and returns its lines."""
-    command = [GRADCTL, *arguments, "--db", database, "--json"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+from common import GRADCTL, gradctl
 
 
 def make_database(database, table, source, codec):

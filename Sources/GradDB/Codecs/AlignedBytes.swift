@@ -19,6 +19,17 @@ package final class AlignedBytes: @unchecked Sendable {  // constant after init
         self.init(count: bytes.count) { $0.copyMemory(from: bytes) }
     }
 
+    /// The same `range` of each of several, one behind the other.
+    convenience init(_ range: Range<Int>, of parts: [AlignedBytes]) {
+        self.init(count: range.count * parts.count) { target in
+            for (index, part) in parts.enumerated() {
+                let first = index * range.count
+                UnsafeMutableRawBufferPointer(rebasing: target[first..<first + range.count])
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: part.storage[range]))
+            }
+        }
+    }
+
     deinit { storage.deallocate() }
 
     /// A copy.

@@ -30,13 +30,7 @@ package struct FloatBatch: Sendable {
         slabs = (0..<codec.geometry.slabCount).map { slab in
             let bytes = codec.dims(ofSlab: slab) * 4
             let first = codec.firstDim(ofSlab: slab) * 4
-            return AlignedBytes(count: bytes * queries.count) { matrix in
-                for (index, query) in queries.enumerated() {
-                    UnsafeMutableRawBufferPointer(rebasing: matrix[(index * bytes)...]).copyMemory(
-                        from: UnsafeRawBufferPointer(
-                            start: query.elements.pointer(at: first, as: UInt8.self), count: bytes))
-                }
-            }
+            return AlignedBytes(first..<first + bytes, of: queries.map(\.elements))
         }
     }
 

@@ -42,14 +42,7 @@ package struct QueryBatch: Sendable {
             let dims = codec.dims(ofSlab: slab)
             let first = codec.firstDim(ofSlab: slab)
             // One below the other, for this slab only: the whole of them may be large.
-            let matrix = AlignedBytes(count: dims * queries.count) { target in
-                for (index, elements) in integers.enumerated() {
-                    let row = UnsafeRawBufferPointer(
-                        start: elements.pointer(at: first, as: UInt8.self), count: dims)
-                    UnsafeMutableRawBufferPointer(rebasing: target[(index * dims)...])
-                        .copyMemory(from: row)
-                }
-            }
+            let matrix = AlignedBytes(first..<first + dims, of: integers)
             return AlignedBytes(count: kernels.packedBytes(dims, queries.count)) { packed in
                 kernels.pack(
                     matrix.pointer(at: 0, as: Int8.self), dims, queries.count, dims,

@@ -55,6 +55,11 @@ package struct BlockLayout: Equatable, Sendable {
     package var chunkCount: Int { (rows + rowsPerChunk - 1) / rowsPerChunk }
     package var byteCount: Int { checksumsOffset + chunkCount * 8 }
 
+    /// The bytes of rows that follow each other, within the block.
+    package func bytes(ofRows rows: Range<Int>) -> Range<Int> {
+        payloadOffset + rows.lowerBound * stride..<payloadOffset + rows.upperBound * stride
+    }
+
     /// The rows of chunk `chunk`, counted within the block.
     package func rows(ofChunk chunk: Int) -> Range<Int> {
         chunk * rowsPerChunk..<min(rows, (chunk + 1) * rowsPerChunk)

@@ -95,11 +95,9 @@ package final class EncodedRowGroup: @unchecked Sendable {
         let block = block(slot)
         let layout = slot.layout
         for chunk in 0..<layout.chunkCount {
-            let rows = layout.rows(ofChunk: chunk)
-            let start = layout.payloadOffset + rows.lowerBound * layout.stride
-            let end = layout.payloadOffset + rows.upperBound * layout.stride
+            let bytes = block[layout.bytes(ofRows: layout.rows(ofChunk: chunk))]
             block.storeBytes(
-                of: kernels.hash(UnsafeRawBufferPointer(rebasing: block[start..<end])).littleEndian,
+                of: kernels.hash(UnsafeRawBufferPointer(rebasing: bytes)).littleEndian,
                 toByteOffset: layout.checksumsOffset + chunk * 8, as: UInt64.self)
         }
         var norms = 0.0...0.0

@@ -95,16 +95,7 @@ package struct Rotation: Sendable {
     static func signs(seed: UInt64, round: UInt64, count: Int) -> [UInt64] {
         (0..<(count + 63) / 64).map { word in
             let counter = (round << 32) &+ UInt64(word) &+ 1
-            return splitmix64(seed &+ counter &* 0x9E37_79B9_7F4A_7C15)
+            return SplitMix64.mix(seed &+ counter &* SplitMix64.increment)
         }
-    }
-
-    /// The finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
-    /// generators, 2014, with Stafford's constants).
-    private static func splitmix64(_ state: UInt64) -> UInt64 {
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

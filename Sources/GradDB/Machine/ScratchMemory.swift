@@ -47,25 +47,19 @@ final class ScratchMemory: @unchecked Sendable {  // constant after init
     }
 }
 
-/// splitmix64, whose first numbers are as good as its last.
+/// Numbers for benchmarks.
 package struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
+    private var bits: SplitMix64
 
-    package init(seed: UInt64) { state = seed &* 0xD134_2543_DE82_EF95 }
+    package init(seed: UInt64) { bits = SplitMix64(state: seed &* 0xD134_2543_DE82_EF95) }
 
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
+    package mutating func next() -> UInt64 { bits.next() }
 
     /// Standard normal (Box and Muller).
     package mutating func gaussian() -> Float {
-        let bits = next()
-        let radius = (-2 * log((Float(bits >> 40) + 1) * 0x1p-24)).squareRoot()
-        return radius * cos(2 * .pi * Float(bits & 0xFF_FFFF) * 0x1p-24)
+        let word = next()
+        let radius = (-2 * log((Float(word >> 40) + 1) * 0x1p-24)).squareRoot()
+        return radius * cos(2 * .pi * Float(word & 0xFF_FFFF) * 0x1p-24)
     }
 
     package mutating func gaussians(_ count: Int) -> [Float] {

@@ -82,9 +82,8 @@ package struct BlockReader: ~Copyable {
         let layout = self.layout
         try value.withBytes { block in
             func run(_ rows: Range<Int>) throws {
-                let start = layout.payloadOffset + rows.lowerBound * layout.stride
-                let end = layout.payloadOffset + rows.upperBound * layout.stride
-                try body(rows, UnsafeRawBufferPointer(rebasing: block[start..<end]))
+                try body(
+                    rows, UnsafeRawBufferPointer(rebasing: block[layout.bytes(ofRows: rows)]))
             }
             guard let mask else {
                 try run(0..<layout.rows)
@@ -117,12 +116,11 @@ package struct BlockReader: ~Copyable {
         _ index: Int, _ layout: BlockLayout, _ block: UnsafeRawBufferPointer
     ) -> Chunk {
         let rows = layout.rows(ofChunk: index)
-        let start = layout.payloadOffset + rows.lowerBound * layout.stride
-        let end = layout.payloadOffset + rows.upperBound * layout.stride
         let checksum = block.loadUnaligned(
             fromByteOffset: layout.checksumsOffset + index * 8, as: UInt64.self)
         return Chunk(
-            index: index, rows: rows, bytes: UnsafeRawBufferPointer(rebasing: block[start..<end]),
+            index: index, rows: rows,
+            bytes: UnsafeRawBufferPointer(rebasing: block[layout.bytes(ofRows: rows)]),
             checksum: UInt64(littleEndian: checksum))
     }
 

@@ -9,8 +9,9 @@ package struct ColumnScorer: Sendable {
     /// By query: how sums become dot products, and how far those may be off.
     package let terms: [ScoreTerm]
     package let errors: [EstimateError]
-    private let integers: QueryBatch?
-    private let floats: FloatBatch?
+    // Several queries together; only scans of whole row groups pack them.
+    private var integers: QueryBatch?
+    private var floats: FloatBatch?
     private let isSinglePrecision: Bool
     private let kernels: KernelSet
 
@@ -24,9 +25,15 @@ package struct ColumnScorer: Sendable {
         self.kernels = kernels
         terms = queries.map { codec.term(of: $0, slabs: column.slabs) }
         errors = queries.map { EstimateError(column, codec: codec, query: $0) }
-        integers = QueryBatch(queries, codec: codec)
-        floats = column.isSinglePrecision ? FloatBatch(queries, codec: codec) : nil
         isSinglePrecision = column.isSinglePrecision && codec.canEstimate
+    }
+
+    /// The same with its queries packed, where they are better scored together.
+    func batched() -> ColumnScorer {
+        var batched = self
+        batched.integers = QueryBatch(queries, codec: codec)
+        batched.floats = column.isSinglePrecision ? FloatBatch(queries, codec: codec) : nil
+        return batched
     }
 
     /// Whether running sums lie row by row; else query by query.
@@ -48,10 +55,6 @@ package struct ColumnScorer: Sendable {
         into sums: UnsafeMutablePointer<Accumulator>, _ counters: inout ScanCounters
     ) throws {
         counters.blocks += 1
-        if block.isVerified, integers == nil, floats == nil, queries.count == 1 {
-            accumulateVerified(block, slab, mask, sums, &counters)
-            return
-        }
         if let integers {
             try accumulateRuns(block, slab, mask, sums, &counters) { bytes, rowCount, sums in
                 integers.accumulate(bytes, rowCount: rowCount, slab: slab, into: sums)
@@ -61,6 +64,8 @@ package struct ColumnScorer: Sendable {
                 floats.accumulate(
                     bytes, rowCount: rowCount, slab: slab, scratch: scratch.floats, into: sums)
             }
+        } else if block.isVerified, queries.count == 1 {
+            accumulateVerified(block, slab, mask, sums, &counters)
         } else {
             try accumulateChunks(block, slab, mask, sums, &counters)
         }

@@ -23,9 +23,7 @@ package struct Scan: Sendable {
         }
         queryNorms =
             request.mayMatter == nil ? [] : request.queries.map { $0.map(\.decodedNorm) }
-        units = request.view.segments(of: request.checkpoint).flatMap { segment in
-            (0..<segment.rowGroups).map { ScanUnit(segment: segment, group: $0) }
-        }
+        units = request.view.units(of: request.checkpoint)
     }
 
     /// Threads that will call `consume`, each with its own worker number.
@@ -36,7 +34,8 @@ package struct Scan: Sendable {
     package func run(
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
     ) throws -> ScanCounters {
-        let workers = (0..<workerCount).map { ScanWorker(self, number: $0) }
+        let columns = self.columns.map { $0.batched() }
+        let workers = (0..<workerCount).map { ScanWorker(self, columns, number: $0) }
         // Where most rows are passed over, so may their blocks be: better none than too many.
         let prefetch = request.filter == nil ? Prefetch(self, order: order) : nil
         defer { prefetch?.stop() }
@@ -65,15 +64,17 @@ package struct Scan: Sendable {
 /// One thread's state.
 private final class ScanWorker: @unchecked Sendable {  // used by one thread at a time
     private let scan: Scan
+    private let columns: [ColumnScorer]
     private let number: Int
     private let scratch = ScanScratch()
     private var scores: RunningScores
     private(set) var counters = ScanCounters()
 
-    init(_ scan: Scan, number: Int) {
+    init(_ scan: Scan, _ columns: [ColumnScorer], number: Int) {
         self.scan = scan
+        self.columns = columns
         self.number = number
-        scores = RunningScores(scan.columns)
+        scores = RunningScores(columns)
     }
 
     func scan(_ index: Int, _ consume: (GroupScores) throws -> Void) throws {
@@ -88,7 +89,7 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
             return
         }
         scores.reset(rows: rows.count, queries: request.queries.count)
-        for column in scan.columns { try scan(column, unit, rows: rows.count, mask) }
+        for column in columns { try scan(column, unit, rows: rows.count, mask) }
         scores.complete()
         counters.rows += mask.map { $0.count { $0 } } ?? rows.count
         counters.rowGroups += 1

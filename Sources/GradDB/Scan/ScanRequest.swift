@@ -58,6 +58,15 @@ package struct ScanUnit: Sendable {
     package var group: Int
 }
 
+extension TableView {
+    /// The row groups of a checkpoint, in stored order: every scan of it numbers them so.
+    package func units(of checkpoint: CheckpointDocument) -> [ScanUnit] {
+        segments(of: checkpoint).flatMap { segment in
+            (0..<segment.rowGroups).map { ScanUnit(segment: segment, group: $0) }
+        }
+    }
+}
+
 /// The scores of one row group: what a scan hands to whoever selects.
 package struct GroupScores {
     /// Which of the scan's units it is.

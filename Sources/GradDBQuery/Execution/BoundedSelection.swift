@@ -2,7 +2,6 @@
 // the exact scores of the few rows that the bound leaves. The answer is the exact one.
 
 import GradDB
-import Synchronization
 
 struct BoundedSelection {
     let input: SelectionInput
@@ -32,15 +31,11 @@ struct BoundedSelection {
         }
         let finder = CandidatePass(input: input, interval: .bound)
         guard let (pools, first) = try finder.run("single precision", fast) else { return nil }
-        let answers = Mutex(input.emptyAnswers)
-        let keys = pools.enumerated().flatMap { answer, ends in
-            ends.flatMap { end in end.rows.map { CandidateKey(answer, $0) } }
-        }
-        let second = try Rescoring(input: input).run("exact", Set(keys), exact) {
-            key, row, estimate in
-            answers.withLock { $0[key.answer].insert(estimate.score, row) }
-        }
-        return (answers.withLock { $0 }, [first, second])
+        let keys = Set<CandidateKey>(pools.map { $0.map(\.rows) })
+        let (scores, second) = try Rescoring(input: input).run("exact", keys, exact)
+        var answers = input.emptyAnswers
+        for (key, found) in scores { answers[key.answer].insert(found.estimate.score, found.row) }
+        return (answers, [first, second])
     }
 }
 

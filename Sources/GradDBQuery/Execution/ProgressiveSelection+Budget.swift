@@ -17,7 +17,7 @@ extension ProgressiveSelection {
             count *= 2
         }
         var selected = Selected(answers, passes: passes)
-        var numbers = try RowNumbers(input, ladder.exact)
+        var numbers = RowNumbers(input)
         selected.ends = try pools.indices.map { try ranked($0, under: rung, &numbers) }
         return selected
     }
@@ -120,9 +120,9 @@ extension ProgressiveSelection {
         let units: [ScanUnit]
         var maps: [Int32: [UInt64]] = [:]
 
-        init(_ input: SelectionInput, _ rung: Rung) throws {
+        init(_ input: SelectionInput) {
             view = input.query.view
-            units = try Scan(input.request(rung)).units
+            units = view.units(of: input.checkpoint.document)
         }
 
         mutating func row(at place: CandidateKey) throws -> UInt64 {

@@ -8,7 +8,6 @@
 // scored exactly: it never exceeds the true one.
 
 import GradDB
-import Synchronization
 
 final class ProgressiveSelection {
     let input: SelectionInput
@@ -136,24 +135,15 @@ final class ProgressiveSelection {
         try score(pools.map { $0.map(\.rows) }, "score the rest")
     }
 
-    /// Scores candidates that have not been, and takes them out of the pools.
+    /// Scores candidates and takes them out of the pools.
     func score(_ candidates: [[[Candidate]]], _ name: String) throws {
-        var keys: Set<CandidateKey> = []
-        for (answer, ends) in candidates.enumerated() {
-            for candidate in ends.joined() {
-                let key = CandidateKey(answer, candidate)
-                if scored[key] == nil { keys.insert(key) }
-            }
-        }
+        let keys = Set<CandidateKey>(candidates)
         guard !keys.isEmpty, !isLate else { return }
-        let found = Mutex<[CandidateKey: (row: UInt64, score: Double)]>([:])
-        passes.append(
-            try Rescoring(input: input).run(name, keys, ladder.exact) { key, row, estimate in
-                found.withLock { $0[key] = (row, estimate.score) }
-            })
-        for (key, row) in found.withLock({ $0 }) {
-            scored[key] = row
-            answers[key.answer].insert(row.score, row.row)
+        let (scores, pass) = try Rescoring(input: input).run(name, keys, ladder.exact)
+        passes.append(pass)
+        for (key, found) in scores {
+            scored[key] = (found.row, found.estimate.score)
+            answers[key.answer].insert(found.estimate.score, found.row)
         }
         for answer in pools.indices {
             for end in pools[answer].indices {
@@ -196,22 +186,14 @@ final class ProgressiveSelection {
     /// Estimates the candidates anew, by a better rung.
     private func improve(by rung: Int) throws {
         guard !isLate else { return }
-        let keys = pools.enumerated().flatMap { answer, ends in
-            ends.flatMap { $0.rows.map { CandidateKey(answer, $0) } }
-        }
-        let found = Mutex<[CandidateKey: Estimate]>([:])
-        let label = ladder.rungs[rung].label
-        passes.append(
-            try Rescoring(input: input).run(
-                "estimate by \(label)", Set(keys), ladder.rungs[rung]
-            ) { key, _, estimate in
-                found.withLock { $0[key] = estimate }
-            })
-        let estimates = found.withLock { $0 }
+        let (estimates, pass) = try Rescoring(input: input).run(
+            "estimate by \(ladder.rungs[rung].label)",
+            Set<CandidateKey>(pools.map { $0.map(\.rows) }), ladder.rungs[rung])
+        passes.append(pass)
         for answer in pools.indices {
             for end in pools[answer].indices {
                 pools[answer][end].update(interval: inflated(rung)) {
-                    estimates[CandidateKey(answer, $0)]
+                    estimates[CandidateKey(answer, $0)]?.estimate
                 }
             }
         }

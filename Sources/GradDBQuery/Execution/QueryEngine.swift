@@ -67,7 +67,7 @@ public struct QueryEngine: Sendable {
     public func run(_ prepared: Prepared) throws -> Answer {
         let query = prepared.query
         if query.statement.explain == .plan {
-            return .plan(try Planner(query, threads: options.threads).plan())
+            return .plan(try Planner(query, try Ladder(query), threads: options.threads).plan())
         }
         let result = try QueryRunner(query, options: options).run()
         return query.statement.explain == .analyze ? .plan(result.plan) : .rows(result)

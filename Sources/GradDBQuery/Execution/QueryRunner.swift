@@ -1,7 +1,6 @@
 // Runs a bound query: filter, scan and score, select, hydrate.
 
 import GradDB
-import Synchronization
 
 package struct QueryRunner {
     private let query: BoundQuery
@@ -14,13 +13,14 @@ package struct QueryRunner {
 
     package func run() throws -> QueryResult {
         let deadline = query.budget.map { ContinuousClock.now + .seconds(min($0, 1e9)) }
-        var plan = try Planner(query, threads: options.threads).plan()
+        let ladder = try Ladder(query)
+        var plan = try Planner(query, ladder, threads: options.threads).plan()
         let filter = try measured("filter", &plan) {
             try evaluateFilter()
         } facts: { filter in
             [("rows", .count(filter?.count ?? Int(query.view.rowCount)))]
         }
-        let selected = try select(filter, until: deadline)
+        let selected = try select(filter, ladder, until: deadline)
         plan.record(selected.passes, checkpoints: query.isWeighted ? query.checkpoints.count : 1)
         let rows = try measured("hydrate", &plan) {
             try hydrate(selected)
@@ -74,7 +74,7 @@ package struct QueryRunner {
 
     /// Selects for as many answers at a time as their running sums leave room for.
     private func select(
-        _ filter: RowSet?, until deadline: ContinuousClock.Instant?
+        _ filter: RowSet?, _ ladder: Ladder, until deadline: ContinuousClock.Instant?
     ) throws -> Selected {
         var selected = Selected([], passes: [])
         let parts = try QueryParts(query, threads: options.threads).parts
@@ -85,8 +85,8 @@ package struct QueryRunner {
             }
             selected.append(
                 part.isWeighted
-                    ? try selectFromSums(part, filter)
-                    : try selectFromOne(part, filter, until: partDeadline))
+                    ? try selectFromSums(part, filter, ladder.exact)
+                    : try selectFromOne(part, filter, ladder, until: partDeadline))
         }
         return selected
     }
@@ -99,18 +99,18 @@ package struct QueryRunner {
 
     /// One checkpoint.
     private func selectFromOne(
-        _ query: BoundQuery, _ filter: RowSet?, until deadline: ContinuousClock.Instant?
+        _ query: BoundQuery, _ filter: RowSet?, _ ladder: Ladder,
+        until deadline: ContinuousClock.Instant?
     ) throws -> Selected {
         guard let checkpoint = query.checkpoints.first else {
             return Selected(query.answerNames.map { _ in Answer(query) }, passes: [])
         }
-        return try select(try input(query, checkpoint, filter), until: deadline)
+        return try select(try input(query, checkpoint, filter), ladder, until: deadline)
     }
 
     private func select(
-        _ input: SelectionInput, until deadline: ContinuousClock.Instant?
+        _ input: SelectionInput, _ ladder: Ladder, until deadline: ContinuousClock.Instant?
     ) throws -> Selected {
-        let ladder = try Ladder(input.query)
         if let deadline {
             return try ProgressiveSelection(input, ladder, deadline: deadline).selectedInTime()
         }
@@ -129,10 +129,11 @@ package struct QueryRunner {
 
     /// Several checkpoints: scores are added up by row, in the order of the checkpoints, and rows
     /// are selected at the end. A row that a checkpoint lacks gets nothing from it.
-    private func selectFromSums(_ query: BoundQuery, _ filter: RowSet?) throws -> Selected {
+    private func selectFromSums(
+        _ query: BoundQuery, _ filter: RowSet?, _ exact: Rung
+    ) throws -> Selected {
         var answers = query.answerNames.map { _ in Answer(query) }
         let sums = ScoreSums(answers: answers.count, rows: Int(query.view.rowCount))
-        let exact = try Ladder(query).exact
         var passes: [ScanPass] = []
         for checkpoint in query.checkpoints {
             let input = try input(query, checkpoint, filter)

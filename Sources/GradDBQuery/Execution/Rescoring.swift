@@ -1,6 +1,7 @@
 // Scoring candidates one by one, exactly or by a better estimate.
 
 import GradDB
+import Synchronization
 
 /// A row and the answer that it may belong to.
 struct CandidateKey: Hashable, Sendable {
@@ -19,38 +20,49 @@ struct CandidateKey: Hashable, Sendable {
     }
 }
 
+extension Set<CandidateKey> {
+    /// All candidates, by answer and end.
+    init(_ candidates: [[[Candidate]]]) {
+        self.init(
+            candidates.enumerated().flatMap { answer, ends in
+                ends.joined().map { CandidateKey(answer, $0) }
+            })
+    }
+}
+
 struct Rescoring {
     let input: SelectionInput
 
-    /// Scores each key's row for its answer.
-    ///
-    /// - Parameter consume: called by one thread at a time, with the key, the row's number, and the
-    ///   score with its error under `rung` (none, if that is what defines scores).
+    /// By candidate: the row's number, and its score with the error under the rung (none, if that is
+    /// what defines scores).
+    typealias Scores = [CandidateKey: (row: UInt64, estimate: Estimate)]
+
+    /// Scores each candidate for its answer.
     func run(
-        _ name: String, _ keys: some Sequence<CandidateKey>, _ rung: Rung,
-        consume: @escaping @Sendable (CandidateKey, UInt64, Estimate) -> Void
-    ) throws -> ScanPass {
+        _ name: String, _ keys: Set<CandidateKey>, _ rung: Rung
+    ) throws -> (scores: Scores, pass: ScanPass) {
         let scorer = input.scorer
         let scan = try Scan(input.request(rung))
         let places = Self.places(keys, scorer)
-        let turn = PerWorker(1, ())
-        return try ScanPass(name) {
+        let found = Mutex<Scores>([:])
+        let pass = try ScanPass(name) {
             try scan.run(rows: places) { _, scores in
-                turn.withValue(0) { _ in
+                found.withLock { found in
                     scorer.forEach(scores) { answer, estimate in
                         let key = CandidateKey(
                             answer: answer, unit: Int32(truncatingIfNeeded: scores.place.unit),
                             index: Int32(truncatingIfNeeded: scores.place.index))
-                        consume(key, scores.row, estimate)
+                        found[key] = (scores.row, estimate)
                     }
                 }
             }
         }
+        return (found.withLock { $0 }, pass)
     }
 
     /// Each row once, with all queries that it is wanted for.
     private static func places(
-        _ keys: some Sequence<CandidateKey>, _ scorer: RowScorer
+        _ keys: Set<CandidateKey>, _ scorer: RowScorer
     ) -> [RowPlace] {
         var answers: [CandidateKey: [Int]] = [:]
         for key in keys {
@@ -58,10 +70,9 @@ struct Rescoring {
                 .append(key.answer)
         }
         return answers.map { row, answers in
-            let distinct = Set(answers).sorted()
-            return RowPlace(
+            RowPlace(
                 unit: Int(row.unit), index: Int(row.index),
-                queries: distinct.flatMap(scorer.queries(of:)))
+                queries: answers.sorted().flatMap(scorer.queries(of:)))
         }
     }
 }

@@ -21,7 +21,7 @@ struct ScoreSample {
     private static let neighbours = 2
 
     init(_ input: SelectionInput, _ ladder: Ladder, pairs: Int) throws {
-        let places = try Self.places(input, ladder.exact, pairs: pairs)
+        let places = try Self.places(input, pairs: pairs)
         let (exact, exactPass) = try Self.score(input, ladder.exact, places, "sample")
         var passes = [exactPass]
         var inflation: [Double] = []
@@ -75,10 +75,10 @@ struct ScoreSample {
     // MARK: which rows
 
     private static func places(
-        _ input: SelectionInput, _ exact: Rung, pairs: Int
+        _ input: SelectionInput, pairs: Int
     ) throws -> [RowPlace] {
-        let scan = try Scan(input.request(exact))
-        guard !scan.units.isEmpty else { return [] }
+        let all = input.query.view.units(of: input.checkpoint.document)
+        guard !all.isEmpty else { return [] }
         let count = input.query.queryCount
         let scorer = input.scorer
         // A mean needs all of its queries; of many single ones, some will do.
@@ -87,11 +87,12 @@ struct ScoreSample {
         let queries = Array(Set(sampled.flatMap(scorer.queries(of:)))).sorted()
         let rows = max(min(64, pairs), pairs / max(1, min(count, queries.count)))
         var places: Set<RowKey> = []
+        // The same sample at every run.
         var random = SplitMix64(state: 0x5851_F42D_4C95_7F2D)
-        let units = (0..<units).map { _ in Int(random.next() % UInt64(scan.units.count)) }
+        let units = (0..<units).map { _ in Int(random.next() % UInt64(all.count)) }
         for number in 0..<max(1, rows / neighbours) {
             let unit = units[number % units.count]
-            let size = scan.units[unit].segment.rows(ofGroup: scan.units[unit].group)
+            let size = all[unit].segment.rows(ofGroup: all[unit].group)
             let first = Int(random.next() % UInt64(size)) / neighbours * neighbours
             for index in first..<min(size, first + neighbours) {
                 places.insert(RowKey(unit: unit, index: index))
@@ -129,18 +130,5 @@ struct ScoreSample {
             }
         }
         return (scores.withLock { $0 }, pass)
-    }
-}
-
-/// Vigna's splitmix64: a sample is the same at every run.
-private struct SplitMix64 {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

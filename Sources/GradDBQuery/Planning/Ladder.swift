@@ -36,18 +36,22 @@ package struct Ladder: Sendable {
         let kernels = try KernelSet.chosen()
         let table = query.view.table
         let targets = query.tiers[0].map(\.codec)
-        func rung(_ tier: Int, parts: Int) throws -> Rung {
+        // How far a coarser float may be off is not stored, so the finest encoding is read in its
+        // place; queries are the same floats for all of them.
+        let finest = try zip(query.layers, query.tiers[0]).map { layer, encoding in
+            (encoding: encoding, codec: try table.codec(layer, encoding.codec, kernels))
+        }
+        let tiers = try query.tiers.map { tier in
+            try tier.enumerated().map { index, encoding in
+                let codec = try table.codec(query.layers[index], encoding.codec, kernels)
+                return codec.isFloat ? finest[index] : (encoding: encoding, codec: codec)
+            }
+        }
+        func rung(_ tier: Int, parts: Int) -> Rung {
             var rung = Rung(tier: tier, columns: [], rowBytes: 0, noise: 0, share: 1)
             var allBytes = 0
             for (index, layer) in query.layers.enumerated() {
-                var encoding = query.tiers[tier][index]
-                var codec = try table.codec(layer, encoding.codec, kernels)
-                if codec.isFloat, tier > 0 {
-                    // How far a coarser float may be off is not stored, so the finest one is read;
-                    // queries are the same floats for all of them.
-                    encoding = query.tiers[0][index]
-                    codec = try table.codec(layer, encoding.codec, kernels)
-                }
+                let (encoding, codec) = tiers[tier][index]
                 let count = codec.geometry.slabCount
                 // The coordinates of a codec that does not rotate are not alike: all are read.
                 let slabs = codec.isFloat ? count : (count + parts - 1) / parts
@@ -67,12 +71,12 @@ package struct Ladder: Sendable {
             rung.share = Double(rung.rowBytes) / Double(max(1, allBytes))
             return rung
         }
-        let exact = try rung(0, parts: 1)
+        let exact = rung(0, parts: 1)
         var candidates: [Rung] = []
         for tier in query.tiers.indices {
             var parts = 1
             while true {
-                let next = try rung(tier, parts: parts)
+                let next = rung(tier, parts: parts)
                 // Twice as many parts that read as much: there is nothing left to halve.
                 if let last = candidates.last, last.tier == tier, last.rowBytes == next.rowBytes {
                     break

@@ -5,10 +5,12 @@ import GradDB
 
 package struct Planner {
     package let query: BoundQuery
+    package let ladder: Ladder
     package let threads: Int
 
-    package init(_ query: BoundQuery, threads: Int) {
+    package init(_ query: BoundQuery, _ ladder: Ladder, threads: Int) {
         self.query = query
+        self.ladder = ladder
         self.threads = threads
     }
 
@@ -66,7 +68,6 @@ package struct Planner {
         let rows = segments.reduce(0) { $0 + $1.rows }
         let groups = segments.reduce(0) { $0 + $1.rowGroups }
         let kernels = try KernelSet.chosen()
-        let ladder = try Ladder(query)
         let slabs = ladder.exact.columns.reduce(0) { $0 + $1.slabs }
         let rowBytes = ladder.exact.rowBytes
         return PlanNode(
@@ -76,19 +77,20 @@ package struct Planner {
                 ("snapshot", .count(Int(query.view.snapshot))),
                 ("checkpoint", .text(checkpoint.name)), ("segments", .count(segments.count)),
                 ("kernel", .text(kernels.name)), ("threads", .count(threads)),
-            ] + accuracy(ladder),
+            ] + accuracy,
             estimate: [
                 ("rows", .count(rows)), ("row groups", .count(groups)),
                 ("blocks", .count(groups * slabs)), ("bytes", .count(rows * rowBytes)),
-            ] + seconds(ladder.exact, rows: rows),
+            ] + seconds(rows: rows),
             inputs: query.predicate == nil ? [] : [filter()])
     }
 
     /// How long an exact scan takes from memory, where `gradctl bench` has measured this machine.
-    private func seconds(_ exact: Rung, rows: Int) -> [(key: String, value: PlanValue)] {
+    private func seconds(rows: Int) -> [(key: String, value: PlanValue)] {
         // Reading the profile takes longer than answering from a small table.
         guard query.statement.explain != nil, let profile = MachineProfile.load(threads: threads)
         else { return [] }
+        let exact = ladder.exact
         let seconds = exact.columns.reduce(0.0) { sum, column in
             let bytes = min(column.slabs * SlabGeometry.slabBytes, exact.rowBytes)
             return sum
@@ -99,7 +101,7 @@ package struct Planner {
         return seconds > 0 ? [("seconds", .number(seconds))] : []
     }
 
-    private func accuracy(_ ladder: Ladder) -> [(key: String, value: PlanValue)] {
+    private var accuracy: [(key: String, value: PlanValue)] {
         let rungs = (ladder.rungs + [ladder.exact]).map(\.label).joined(separator: ", ")
         return switch query.accuracy {
         case .exact: [("exact", .text("yes"))]
