@@ -34,7 +34,9 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .target(name: "GradDBQuery", dependencies: ["GradDB"]),
+        .target(
+            name: "GradDBQuery",
+            dependencies: ["GradDB", .product(name: "Logging", package: "swift-log")]),
         .executableTarget(
             name: "gradctl",
             dependencies: [

@@ -92,7 +92,8 @@ public final class DatabaseWriter {
                     encodings: zip(first..., layer.codecs.sorted()).map {
                         LayerEncoding(number: $0, codec: $1, added: 0)
                     },
-                    seed: Array(layer.name.utf8).withUnsafeBytes { kernels.hash($0) }))
+                    seed: Array(layer.name.utf8).withUnsafeBytes { kernels.hash($0) },
+                    projector: layer.projector))
         }
         counters.nextTable += 1
         let batch = WriteBatch(store)

@@ -44,15 +44,19 @@ public struct Layer: Codable, Equatable, Sendable {
     package var encodings: [LayerEncoding]
     /// Seed of the rotation, as hexadecimal text: JSON numbers end at 2^53 for many readers.
     package var seed: String
+    /// What made its vectors out of raw gradients; nil where nobody has said.
+    public internal(set) var projector: ProjectorDocument?
 
     package init(
-        number: UInt32, name: String, dims: Int, encodings: [LayerEncoding], seed: UInt64
+        number: UInt32, name: String, dims: Int, encodings: [LayerEncoding], seed: UInt64,
+        projector: ProjectorDocument? = nil
     ) {
         self.number = number
         self.name = name
         self.dims = dims
         self.encodings = encodings
         self.seed = "0x" + String(seed, radix: 16)
+        self.projector = projector
     }
 
     /// Those that a snapshot has, finest first.

@@ -8,11 +8,16 @@ public struct TableSchema: Sendable {
         public var dims: Int
         /// Every row is stored in each of them; their order means nothing.
         public var codecs: [CodecKind]
+        /// What makes its vectors out of raw gradients; an ingest can say so later.
+        public var projector: ProjectorDocument?
 
-        public init(name: String, dims: Int, codecs: [CodecKind]) {
+        public init(
+            name: String, dims: Int, codecs: [CodecKind], projector: ProjectorDocument? = nil
+        ) {
             self.name = name
             self.dims = dims
             self.codecs = codecs
+            self.projector = projector
         }
 
         public init(name: String, dims: Int, codec: CodecKind = .int8) {
@@ -75,6 +80,7 @@ public struct TableSchema: Sendable {
             guard seen.insert(layer.name).inserted else {
                 throw GradDBError.usage("layer '\(layer.name)' is named twice")
             }
+            try Self.validateProjector(of: layer)
         }
         seen = []
         for field in fields {
@@ -86,6 +92,20 @@ public struct TableSchema: Sendable {
             guard seen.insert(field.name).inserted else {
                 throw GradDBError.usage("field '\(field.name)' is named twice")
             }
+        }
+    }
+
+    private static func validateProjector(of layer: LayerSchema) throws {
+        guard let projector = layer.projector else { return }
+        do {
+            try projector.validate()
+        } catch {
+            throw GradDBError.usage("the projector of layer '\(layer.name)': \(error)")
+        }
+        guard projector.dims == layer.dims else {
+            throw GradDBError.usage(
+                "layer '\(layer.name)' has \(layer.dims) dims, but its projector makes "
+                    + "\(projector.dims); give both the same number")
         }
     }
 

@@ -65,14 +65,16 @@ private struct Ingest {
             rowsPerGroup: rowsPerGroup,
             // Resumed, the same rows come again from the first one.
             firstAutomaticID: options.resume ? 0 : Int64(stored.count),
-            skipPresent: options.resume)
+            skipPresent: options.resume,
+            agreement: ProjectorAgreement(
+                table: table.name, layers: table.layers, hasRows: table.head.nextRow > 0))
         let summary = try writeGroups(planner, commit, progress)
         var snapshot = table.head.snapshot
         if summary.rows > 0 {
             try registry.finish()
             try cancellation.check()
             try commit.attach()
-            snapshot = try publish(summary, registry, commit)
+            snapshot = try publish(summary, registry, planner.agreement, commit)
         } else {
             guard planner.skipped > 0 else {
                 throw GradDBError.badInput("the input has no rows; nothing was ingested")
@@ -83,7 +85,7 @@ private struct Ingest {
             snapshot: snapshot, rows: summary.rows, newRows: registry.newRows,
             skipped: planner.skipped, bytes: summary.bytes.values.reduce(0, +),
             inputBytes: summary.inputBytes, seconds: 0,
-            unusedTensors: planner.unusedTensors.sorted())
+            unusedTensors: planner.unusedTensors.sorted(), notes: planner.agreement.notes)
     }
 
     /// All that the newest snapshot has, in the order of their blocks.
@@ -189,9 +191,15 @@ private struct Ingest {
     // MARK: publish
 
     private func publish(
-        _ summary: Summary, _ registry: RowRegistry, _ commit: Commit
+        _ summary: Summary, _ registry: RowRegistry, _ agreement: ProjectorAgreement,
+        _ commit: Commit
     ) throws -> UInt64 {
         var head = table.head
+        if agreement.hasAdopted {
+            var document = table.document
+            document.layers = agreement.layers
+            try commit.batch.put(Catalog.Key.table(document.name), document: document)
+        }
         head.snapshot += 1
         head.nextRow = registry.nextRow
         head.idType = registry.idType

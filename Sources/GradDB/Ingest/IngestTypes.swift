@@ -36,6 +36,8 @@ public struct IngestResult: Sendable {
     public var seconds: Double
     /// Tensors of the inputs that no layer is named after; they were left out.
     public var unusedTensors: [String]
+    /// What else a user should know, a sentence each.
+    public var notes: [String]
 }
 
 /// How far an ingest is.

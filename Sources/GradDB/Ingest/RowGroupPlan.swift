@@ -34,11 +34,15 @@ package final class RowGroupPlanner {
     package private(set) var inputRows = 0
     /// Tensors that no layer is named after: a caller may warn of them.
     package private(set) var unusedTensors: Set<String> = []
+    /// What made the vectors of the inputs so far, beside what the layers have.
+    package private(set) var agreement: ProjectorAgreement
 
     package init(
         table: TableDocument, inputs: InputSet, metadata: MetadataReader?, registry: RowRegistry,
-        rowsPerGroup: Int, firstAutomaticID: Int64, skipPresent: Bool
+        rowsPerGroup: Int, firstAutomaticID: Int64, skipPresent: Bool,
+        agreement: ProjectorAgreement
     ) {
+        self.agreement = agreement
         self.table = table
         self.inputs = inputs
         self.metadata = metadata
@@ -148,6 +152,7 @@ package final class RowGroupPlanner {
             }
         }
         _ = try rowCount(source)
+        try agreement.check(source)
         let known = Set(table.layers.map(\.name))
         unusedTensors.formUnion(source.tensors.keys.filter { !known.contains($0) })
     }

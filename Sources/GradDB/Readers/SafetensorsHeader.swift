@@ -16,23 +16,27 @@ struct SafetensorsHeader {
     /// header can make us use.
     static let memberLimit = 1_000_000
     private static let entryByteLimit = 65_536
-    private static let metadataKey = "__metadata__"
+    static let metadataKey = "__metadata__"
+    /// Of the metadata's keys that say what made a tensor.
+    static let projectorPrefix = "graddb.projector."
 
     private let json = JSONText()
     /// Where the data section begins in the document, and how long it is.
     private let dataStart: Int
     private let dataByteCount: Int
-    private var tensors: [String: TensorInfo] = [:]
+    private(set) var tensors: [String: TensorInfo] = [:]
+    /// What made them, by tensor, going by the metadata.
+    private(set) var projectors: [String: ProjectorDocument] = [:]
 
-    /// The tensors that `header` declares in a data section of `dataByteCount` bytes, which begins
-    /// at offset `dataStart` of the document.
-    static func tensors(
-        in header: [UInt8], dataStart: Int, dataByteCount: Int
-    ) throws(FormatProblem) -> [String: TensorInfo] {
+    /// What `header` declares of a data section of `dataByteCount` bytes, which begins at offset
+    /// `dataStart` of the document.
+    static func parse(
+        _ header: [UInt8], dataStart: Int, dataByteCount: Int
+    ) throws(FormatProblem) -> SafetensorsHeader {
         var parser = SafetensorsHeader(dataStart: dataStart, dataByteCount: dataByteCount)
         try parser.read(header.span)
         try parser.checkLayout()
-        return parser.tensors
+        return parser
     }
 
     private init(dataStart: Int, dataByteCount: Int) {
@@ -64,7 +68,7 @@ struct SafetensorsHeader {
             if name == Self.metadataKey {
                 guard !hasMetadata else { throw Self.repeated(name, in: "the header") }
                 hasMetadata = true
-                try checkMetadata(text, member.value)
+                try readMetadata(text, member.value)
             } else {
                 let info = try tensor(text, member.value, name: name)
                 guard tensors.updateValue(info, forKey: name) == nil else {
@@ -85,7 +89,7 @@ struct SafetensorsHeader {
         return string
     }
 
-    private func checkMetadata(
+    private mutating func readMetadata(
         _ text: Span<UInt8>, _ range: Range<Int>
     ) throws(FormatProblem) {
         var members: [JSONMember] = []
@@ -101,11 +105,27 @@ struct SafetensorsHeader {
             guard keys.insert(key).inserted else {
                 throw Self.repeated(key, in: Self.metadataKey)
             }
-            guard json.decode(String.self, text.extracting(member.value)) != nil else {
+            guard let value = json.decode(String.self, text.extracting(member.value)) else {
                 throw FormatProblem(
                     "\(Self.metadataKey) in the header: the value of \(Excerpt.quoted(key)) is no "
                         + "string; write the file again with strings only")
             }
+            if key.hasPrefix(Self.projectorPrefix) {
+                let tensor = String(key.dropFirst(Self.projectorPrefix.count))
+                projectors[tensor] = try Self.projector(value, of: tensor)
+            }
+        }
+    }
+
+    private static func projector(
+        _ text: String, of tensor: String
+    ) throws(FormatProblem) -> ProjectorDocument {
+        do {
+            return try ProjectorDocument(parsing: text)
+        } catch {
+            throw FormatProblem(
+                "the projector of tensor \(Excerpt.quoted(tensor)), in \(metadataKey), cannot be "
+                    + "used: \(error)")
         }
     }
 

@@ -31,11 +31,17 @@ package struct TensorBatch: VectorSource, @unchecked Sendable {
 
     package let name: String
     package let tensors: [String: TensorInfo]
+    package let projectors: [String: ProjectorDocument]
     private let memory: [String: Tensor]
 
-    /// - Parameter name: what errors call it.
-    package init(name: String, _ tensors: [String: Tensor]) {
+    /// - Parameters:
+    ///   - name: what errors call it.
+    ///   - projectors: by tensor, what made them.
+    package init(
+        name: String, _ tensors: [String: Tensor], projectors: [String: ProjectorDocument] = [:]
+    ) {
         self.name = name
+        self.projectors = projectors
         memory = tensors
         self.tensors = tensors.mapValues {
             TensorInfo(

@@ -29,9 +29,10 @@ extension TensorFile {
         let header = try Self.safetensorsHeader(of: bytes, name: name)
         let dataStart = 8 + header.count
         do {
-            let tensors = try SafetensorsHeader.tensors(
-                in: header, dataStart: dataStart, dataByteCount: bytes.byteCount - dataStart)
-            self.init(name: name, tensors: tensors, bytes: bytes)
+            let parsed = try SafetensorsHeader.parse(
+                header, dataStart: dataStart, dataByteCount: bytes.byteCount - dataStart)
+            self.init(
+                name: name, tensors: parsed.tensors, projectors: parsed.projectors, bytes: bytes)
         } catch {
             throw error.inInput(name)
         }

@@ -5,13 +5,18 @@
 package struct TensorFile: VectorSource {
     package let name: String
     package let tensors: [String: TensorInfo]
+    package let projectors: [String: ProjectorDocument]
     private let bytes: any ByteSource
 
     package var byteCount: Int { bytes.byteCount }
 
-    init(name: String, tensors: [String: TensorInfo], bytes: any ByteSource) {
+    init(
+        name: String, tensors: [String: TensorInfo],
+        projectors: [String: ProjectorDocument] = [:], bytes: any ByteSource
+    ) {
         self.name = name
         self.tensors = tensors
+        self.projectors = projectors
         self.bytes = bytes
     }
 

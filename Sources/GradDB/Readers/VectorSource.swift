@@ -9,6 +9,8 @@ package protocol VectorSource: Sendable {
     /// Size of the whole input, for progress.
     var byteCount: Int { get }
     var tensors: [String: TensorInfo] { get }
+    /// What made the tensors out of raw gradients, by tensor, where the input says so.
+    var projectors: [String: ProjectorDocument] { get }
     /// Copies rows `rows` of a tensor, raw little-endian bytes as stored, into all of `buffer`,
     /// whose size must be `rows.count * rowBytes` of the tensor's `matrix`. A vector is one row.
     ///

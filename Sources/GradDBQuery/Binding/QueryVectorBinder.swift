@@ -1,12 +1,15 @@
 // Loads the query vectors of a statement and encodes them for the codecs of each tier.
 
 import GradDB
+import Logging
 
 struct QueryVectorBinder {
     let view: TableView
     let layers: [Layer]
     let tiers: [[LayerEncoding]]
     let options: QueryOptions
+
+    private let log = Logger(label: "graddb.query")
 
     struct Vectors {
         /// What the answer calls each query.
@@ -49,6 +52,7 @@ struct QueryVectorBinder {
         guard count > 0 else {
             throw GradDBError(.badInput, "\(path) holds no query vectors: it has 0 rows")
         }
+        try checkProjectors(of: file)
         let kernels = try KernelSet.chosen()
         var queries = tiers.map { _ in [[EncodedQuery]](repeating: [], count: count) }
         for (index, layer) in layers.enumerated() {
@@ -75,6 +79,14 @@ struct QueryVectorBinder {
         return Vectors(
             names: count == 1 ? [name] : (0..<count).map { "\(name)[\($0)]" }, sourceName: name,
             queries: checkpoints.map { _ in queries })
+    }
+
+    /// - Throws: `.badInput` where the file's vectors were made by other projectors than the rows.
+    private func checkProjectors(of file: TensorFile) throws {
+        var agreement = ProjectorAgreement(
+            table: view.table.name, layers: layers, hasRows: true)
+        try agreement.check(file)
+        for note in agreement.notes { log.notice("\(note)") }
     }
 
     // MARK: rows of the table

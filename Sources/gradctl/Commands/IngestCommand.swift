@@ -88,6 +88,7 @@ struct IngestCommand: ParsableCommand {
                 "these keys of the metadata are no fields of the table and were left out: "
                     + keys.sorted().prefix(20).joined(separator: ", "))
         }
+        for note in result.notes { globals.note(note) }
         if !result.unusedTensors.isEmpty {
             globals.note(
                 "these tensors are no layers of the table and were left out: "

@@ -1,4 +1,4 @@
-// Shell patterns over layer names: `*` any run of characters, `?` any one. Dots are ordinary.
+// Shell patterns over names of layers and tensors: `*` any run of characters, `?` any one. Dots are ordinary.
 
 package struct Glob: Sendable {
     private let pattern: [Unicode.Scalar]
