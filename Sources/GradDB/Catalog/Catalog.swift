@@ -39,7 +39,7 @@ package struct Catalog: Sendable {
         }
 
         /// Fixed width, so that text order is number order.
-        private static func hex<T: FixedWidthInteger & UnsignedInteger>(_ value: T) -> String {
+        package static func hex<T: FixedWidthInteger & UnsignedInteger>(_ value: T) -> String {
             let digits = String(value, radix: 16)
             return String(repeating: "0", count: T.bitWidth / 4 - digits.count) + digits
         }
@@ -68,22 +68,13 @@ package struct Catalog: Sendable {
     private static func decode<D: Decodable>(
         _ bytes: UnsafeRawBufferPointer, key: String
     ) throws -> D {
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        do {
-            return try decoder.decode(D.self, from: Data(bytes))
-        } catch {
-            throw GradDBError.corrupt("the catalog document '\(key)' is malformed: \(error)")
-        }
+        try DocumentJSON.decode(bytes, what: "the catalog document '\(key)'")
     }
 }
 
 extension WriteBatch {
     package func put(_ key: String, document: some Encodable) throws {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        put(.catalog, Array(key.utf8), [UInt8](try encoder.encode(document)))
+        put(.catalog, Array(key.utf8), try DocumentJSON.encode(document))
     }
 
     package func delete(document key: String) { delete(.catalog, Array(key.utf8)) }

@@ -2,6 +2,12 @@
 // blocks written and attached, and what makes them visible is collected in one batch, which is
 // published as a snapshot, or else everything is taken back.
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 extension DatabaseWriter {
     /// Runs `body` with a new commit. If it throws, what it wrote is taken back.
     ///
@@ -11,7 +17,24 @@ extension DatabaseWriter {
     ) throws -> R {
         try requireUsable()
         try prepareStaging()
-        let commit = try Commit(self, table: table, segments: segments)
+        return try run(
+            try Commit(self, table: table, segments: segments), cancellation, body)
+    }
+
+    /// Runs `body` with a commit of what is staged in reserved segments already. If it throws, the
+    /// staged ingest is as it was.
+    package func withCommit<R>(
+        to table: Table, staged first: UInt64, cancellation: Cancellation,
+        _ body: (Commit) throws -> R
+    ) throws -> R {
+        try requireUsable()
+        try prepareStaging()
+        return try run(try Commit(self, table: table, staged: first), cancellation, body)
+    }
+
+    private func run<R>(
+        _ commit: Commit, _ cancellation: Cancellation, _ body: (Commit) throws -> R
+    ) throws -> R {
         do {
             return try body(commit)
         } catch {
@@ -33,6 +56,8 @@ package final class Commit {
     private let writer: DatabaseWriter
     private var reservation: ReservationDocument
     private var blocks: SegmentWriter?
+    /// Where table files wait for being attached.
+    private var directory: String { "\(writer.stagingDirectory)/\(segments.lowerBound)" }
 
     fileprivate init(_ writer: DatabaseWriter, table: Table, segments count: Int) throws {
         self.writer = writer
@@ -51,6 +76,24 @@ package final class Commit {
         try writer.store.write(batch, sync: true)
     }
 
+    /// Goes on with the reservation of a staged ingest.
+    fileprivate init(_ writer: DatabaseWriter, table: Table, staged first: UInt64) throws {
+        self.writer = writer
+        self.table = table
+        batch = WriteBatch(writer.store)
+        let key = Catalog.Key.reservation(first)
+        guard
+            var reservation = try writer.catalog.document(key, as: ReservationDocument.self),
+            reservation.staged == true, reservation.table == table.document.table
+        else { throw GradDBError.corrupt("the catalog has lost the document '\(key)'") }
+        reservation.attaching = true
+        self.reservation = reservation
+        segments = first..<first + reservation.segments
+        let batch = WriteBatch(writer.store)
+        try batch.put(key, document: reservation)
+        try writer.store.write(batch, sync: true)
+    }
+
     /// Makes it known that records of unpublished rows will be written before the publication.
     package func announceSpill() throws {
         guard !reservation.spilled else { return }
@@ -66,8 +109,7 @@ package final class Commit {
     /// stay untouched until the next call, or until `waitForWriting`.
     package func append(_ group: EncodedRowGroup) throws {
         let blocks =
-            try self.blocks
-            ?? SegmentWriter(directory: "\(writer.stagingDirectory)/\(segments.lowerBound)")
+            try self.blocks ?? SegmentWriter(directory: directory)
         self.blocks = blocks
         try blocks.append(group)
     }
@@ -78,6 +120,17 @@ package final class Commit {
     package func attach() throws {
         guard let blocks else { return }
         try writer.store.ingest(try blocks.finish(), into: .blocks)
+    }
+
+    /// The same for table files that are there already: they keep the names that they have, so
+    /// that they survive a commit which is not published.
+    package func attach(copiesOf files: [String]) throws {
+        try? FileManager.default.removeItem(atPath: directory)
+        try DurableFiles.makeDirectory(directory)
+        let links = files.indices.map { "\(directory)/\($0).sst" }
+        for (file, link) in zip(files, links) { try DurableFiles.link(file, to: link) }
+        try DurableFiles.syncDirectory(directory)
+        try writer.store.ingest(links, into: .blocks)
     }
 
     /// One synced batch: afterwards the snapshot exists, whole.
@@ -112,14 +165,19 @@ package final class Commit {
         try writer.store.requireRoom(for: batch.byteCount)
         isPublishing = true
         try writer.commit(batch)
+        discardFiles()
+    }
+
+    private func discardFiles() {
         blocks?.discard()
+        try? FileManager.default.removeItem(atPath: directory)
     }
 
     /// Takes back what was written. A failure here is left to the next writer's recovery, and so
     /// is everything once publishing has begun: after a failed sync nobody knows whether the
     /// snapshot exists, until the database is opened again.
     package func abandon() {
-        blocks?.discard()
+        discardFiles()
         guard !isPublishing else {
             writer.mustReopen = true
             return

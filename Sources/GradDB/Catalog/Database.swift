@@ -51,7 +51,8 @@ public final class Database: Sendable {
             return
         }
         let parent = path.split(separator: "/", omittingEmptySubsequences: true).dropLast()
-        syncDirectory((path.hasPrefix("/") ? "/" : "./") + parent.joined(separator: "/"))
+        try? DurableFiles.syncDirectory(
+            (path.hasPrefix("/") ? "/" : "./") + parent.joined(separator: "/"))
     }
 
     private static func make(at path: String) throws {
@@ -68,15 +69,7 @@ public final class Database: Sendable {
         try batch.put(Catalog.Key.counters, document: CountersDocument())
         try store.write(batch, sync: true)
         try store.flush([.catalog])
-        syncDirectory(path)
-    }
-
-    /// Makes the names in a directory durable.
-    private static func syncDirectory(_ path: String) {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { return }
-        fsync(descriptor)
-        close(descriptor)
+        try? DurableFiles.syncDirectory(path)
     }
 
     public static func exists(at path: String) -> Bool {

@@ -39,7 +39,7 @@ public final class DatabaseWriter {
             throw error
         }
         try Database.checkFormat(Catalog(store), path: path, writing: true)
-        try Recovery(store: store).run(stagingDirectory: stagingDirectory)
+        try Recovery(store: store).run(database: path)
     }
 
     private let log = Logger(label: "graddb.writer")

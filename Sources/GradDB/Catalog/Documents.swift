@@ -200,6 +200,10 @@ package struct ReservationDocument: Codable, Equatable, Sendable {
     package var segments: UInt64
     /// Whether records of unpublished rows may have been written ahead of the publication.
     package var spilled: Bool
+    /// Whether it belongs to a staged ingest: nobody need be at work on it.
+    package var staged: Bool?
+    /// Of a staged ingest: whether a commit has begun to bring its segments into the database.
+    package var attaching: Bool?
 
     package init(table: UInt32, segments: UInt64, spilled: Bool = false) {
         self.table = table

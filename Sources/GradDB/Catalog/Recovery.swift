@@ -18,17 +18,27 @@ package struct Recovery {
 
     package init(store: RocksStore) { self.store = store }
 
-    package func run(stagingDirectory: String) throws {
+    /// - Parameter database: the database's directory.
+    package func run(database: String) throws {
         let reservations = try Catalog(store).documents(
             Catalog.Key.reservations, as: ReservationDocument.self)
         for (suffix, reservation) in reservations {
             guard let segment = UInt64(suffix, radix: 16) else {
                 throw GradDBError.corrupt("the catalog has a reservation named '\(suffix)'")
             }
-            try undo(reservation, segment: segment)
+            var left = reservation
+            if reservation.staged == true {
+                if try StagedDirectory.isThere(database, segment: segment) {
+                    guard reservation.attaching == true else { continue }
+                } else {
+                    left.staged = nil
+                }
+            }
+            try undo(left, segment: segment)
             log.notice("removed what an interrupted writer left behind (segment \(segment))")
         }
-        try? FileManager.default.removeItem(atPath: stagingDirectory)
+        try? FileManager.default.removeItem(atPath: database + "/staging")
+        try StagedDirectory.removeStale(in: database, catalog: Catalog(store))
     }
 
     /// Takes back everything that unpublished segments may have left in the database.
@@ -46,7 +56,15 @@ package struct Recovery {
         batch.deleteRange(
             .fields, from: Keys.rowMapPrefix(table: table, segment: first),
             to: Keys.rowMapPrefix(table: table, segment: end))
-        batch.delete(document: Catalog.Key.reservation(first))
+        if reservation.staged == true {
+            // The table files lie where the ranks wrote them: the commit can be tried again.
+            var waiting = reservation
+            waiting.spilled = false
+            waiting.attaching = false
+            try batch.put(Catalog.Key.reservation(first), document: waiting)
+        } else {
+            batch.delete(document: Catalog.Key.reservation(first))
+        }
         try store.write(batch, sync: true)
         try store.flushAll()
     }

@@ -84,6 +84,32 @@ package final class EncodedRowGroup: @unchecked Sendable {
         }
     }
 
+    /// The first `rows` rows, laid out as a group of so many; checksums and headers are not there.
+    package func prefix(rows: Int, encodings: [TargetEncoding]) -> EncodedRowGroup {
+        let short = EncodedRowGroup()
+        guard let key = slots.first?.key else { return short }
+        short.prepare(
+            table: key.table, segment: key.segment, rowGroup: key.rowGroup, rows: rows,
+            encodings: encodings)
+        for (whole, part) in zip(slots, short.slots) {
+            let source = block(whole)
+            let target = short.block(part)
+            func copy(_ count: Int, from start: Int, to place: Int) {
+                UnsafeMutableRawBufferPointer(rebasing: target[place..<place + count])
+                    .copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: source[start..<start + count]))
+            }
+            if part.layout.hasStatistics {
+                let start = BlockLayout.headerBytes
+                copy(rows * BlockLayout.statisticsBytesPerRow, from: start, to: start)
+            }
+            copy(
+                rows * part.layout.stride, from: whole.layout.payloadOffset,
+                to: part.layout.payloadOffset)
+        }
+        return short
+    }
+
     /// Computes checksums and headers of all blocks, once their rows are stored.
     package func seal(kernels: KernelSet, threads: Int) throws {
         try Parallel.forEach(slots.count, threads: threads) { [self] index, _ in

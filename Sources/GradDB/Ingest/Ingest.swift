@@ -40,6 +40,7 @@ private struct Ingest {
     private let cancellation: Cancellation
     private let kernels: KernelSet
     private let encodings: [TargetEncoding]
+    private let rowsPerGroup: Int
     private let checkpoint: CheckpointDocument
 
     init(table: Table, options: IngestOptions, cancellation: Cancellation) throws {
@@ -47,18 +48,21 @@ private struct Ingest {
         self.options = options
         self.cancellation = cancellation
         kernels = try KernelSet.chosen()
-        encodings = try Self.encodings(of: try table.newest, kernels)
+        let view = try table.newest
+        encodings = try view.targetEncodings(kernels)
+        rowsPerGroup = table.rowsPerGroup(encodings)
         if let tag = options.tag { try TableSchema.validate(name: tag, of: "tag") }
-        checkpoint = try Self.checkpoint(in: table, options)
+        checkpoint = try view.checkpoint(
+            toAddTo: options.checkpoint, step: options.step, weight: options.weight)
     }
 
     func run(
         _ commit: Commit, inputs: InputSet, metadata: MetadataReader?,
         progress: (IngestProgress) -> Void
     ) throws -> IngestResult {
-        let stored = try rowsOfCheckpoint()
+        let stored = try table.newest.rows(of: checkpoint)
         let registry = RowRegistry(
-            store: table.store, table: table.document, head: table.head, stored: stored.rows,
+            store: table.store, table: table.document, head: table.head, stored: stored,
             batch: commit.batch, willSpill: { try commit.announceSpill() })
         let planner = RowGroupPlanner(
             table: table.document, inputs: inputs, metadata: metadata, registry: registry,
@@ -74,7 +78,9 @@ private struct Ingest {
             try registry.finish()
             try cancellation.check()
             try commit.attach()
-            snapshot = try publish(summary, registry, planner.agreement, commit)
+            snapshot = try commit.publish(
+                [segment(summary, commit)], at: checkpoint, registry, planner.agreement,
+                message: options.message, tag: options.tag)
         } else {
             guard planner.skipped > 0 else {
                 throw GradDBError.badInput("the input has no rows; nothing was ingested")
@@ -88,42 +94,6 @@ private struct Ingest {
             unusedTensors: planner.unusedTensors.sorted(), notes: planner.agreement.notes)
     }
 
-    /// All that the newest snapshot has, in the order of their blocks.
-    private static func encodings(
-        of view: TableView, _ kernels: KernelSet
-    ) throws -> [TargetEncoding] {
-        try view.table.layers.enumerated().flatMap { index, layer in
-            try view.encodings(of: layer).map {
-                TargetEncoding(
-                    $0, layer: index, codec: try view.table.codec(layer, $0.codec, kernels))
-            }
-        }.sorted { $0.number < $1.number }
-    }
-
-    /// The existing checkpoint of that name, or a new one.
-    private static func checkpoint(
-        in table: Table, _ options: IngestOptions
-    ) throws -> CheckpointDocument {
-        guard let known = try table.newest.checkpoint(named: options.checkpoint) else {
-            try TableSchema.validate(checkpoint: options.checkpoint)
-            return CheckpointDocument(
-                checkpoint: table.head.nextCheckpoint, name: options.checkpoint,
-                step: options.step, weight: options.weight, added: table.head.snapshot + 1)
-        }
-        func refuse(_ what: String, _ old: String, _ new: String) -> GradDBError {
-            .usage(
-                "checkpoint '\(known.name)' has \(what) \(old), not \(new); leave the option out, "
-                    + "or choose another checkpoint name")
-        }
-        if let step = options.step, step != known.step {
-            throw refuse("step", known.step.map { "\($0)" } ?? "unset", "\(step)")
-        }
-        if let weight = options.weight, weight != known.weight {
-            throw refuse("weight", known.weight.map { "\($0)" } ?? "unset", "\(weight)")
-        }
-        return known
-    }
-
     // MARK: write
 
     private struct Summary {
@@ -134,12 +104,6 @@ private struct Ingest {
         var inputBytes: UInt64 = 0
         var firstRow = UInt64.max
         var lastRow: UInt64 = 0
-    }
-
-    /// Fewer rows than the schema's where they are wide: a group stays under 64 MiB.
-    private var rowsPerGroup: Int {
-        let rowBytes = encodings.reduce(0) { $0 + $1.codec.rowBytes }
-        return max(1, min(table.rowsPerGroup, TableSchema.maxRowGroupBytes / max(1, rowBytes)))
     }
 
     private func writeGroups(
@@ -175,51 +139,14 @@ private struct Ingest {
         return summary
     }
 
-    private func rowsOfCheckpoint() throws -> (rows: RowSet, count: Int) {
-        let view = try table.newest
-        var rows = RowSet()
-        var count = 0
-        for segment in view.segments(of: checkpoint) {
-            for group in 0..<segment.rowGroups {
-                for row in try view.rowMap(segment, group: group) { rows.insert(row) }
-            }
-            count += segment.rows
-        }
-        return (rows, count)
-    }
-
-    // MARK: publish
-
-    private func publish(
-        _ summary: Summary, _ registry: RowRegistry, _ agreement: ProjectorAgreement,
-        _ commit: Commit
-    ) throws -> UInt64 {
-        var head = table.head
-        if agreement.hasAdopted {
-            var document = table.document
-            document.layers = agreement.layers
-            try commit.batch.put(Catalog.Key.table(document.name), document: document)
-        }
-        head.snapshot += 1
-        head.nextRow = registry.nextRow
-        head.idType = registry.idType
-        if checkpoint.checkpoint == head.nextCheckpoint {
-            head.nextCheckpoint += 1
-            try commit.batch.put(
-                Catalog.Key.checkpoint(table.document.table, checkpoint.checkpoint),
-                document: checkpoint)
-        }
-        let segment = SegmentDocument(
+    private func segment(_ summary: Summary, _ commit: Commit) -> SegmentDocument {
+        SegmentDocument(
             segment: commit.segments.lowerBound, checkpoint: checkpoint.checkpoint,
             rows: summary.rows, rowGroups: summary.groups, rowsPerGroup: rowsPerGroup,
             encodings: encodings.map {
                 .init(encoding: $0.number, bytes: summary.bytes[$0.number] ?? 0)
-            }, firstRow: summary.firstRow, lastRow: summary.lastRow, added: head.snapshot)
-        try commit.publish(
-            head: head, segments: [segment], checkpoint: checkpoint.checkpoint,
-            bytes: try table.bytes + summary.bytes.values.reduce(0, +), message: options.message,
-            tag: options.tag)
-        return head.snapshot
+            }, firstRow: summary.firstRow, lastRow: summary.lastRow,
+            added: table.head.snapshot + 1)
     }
 }
 
@@ -231,17 +158,6 @@ extension RowGroupPlan {
                 let matrix = try? piece.source.matrix(layer.name, allowVector: false)
                 return sum + UInt64(piece.sourceRows.count * (matrix?.rowBytes ?? 0))
             }
-        }
-    }
-}
-
-extension TableSchema {
-    /// A checkpoint's name may be anything that fits on a line.
-    fileprivate static func validate(checkpoint name: String) throws {
-        let isPrintable = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
-        guard !name.isEmpty, name.utf8.count <= 256, isPrintable else {
-            throw GradDBError.usage(
-                "'\(name)' cannot be the name of a checkpoint: 1 to 256 printable characters")
         }
     }
 }

@@ -29,17 +29,28 @@ package struct RowGroupEncoder: Sendable {
         group.prepare(
             table: table.table, segment: segment, rowGroup: rowGroup, rows: plan.rows.count,
             encodings: encodings)
-        let tiles = try self.tiles(plan)
-        try Parallel.forEach(tiles.count, threads: threads) { index, _ in
-            try cancellation.check()
-            try encode(tiles[index], ids: plan.ids, into: group)
-        }
+        let ids = plan.ids
+        try encode(plan.pieces, into: group) { ids[$0] }
         try group.seal(kernels: kernels, threads: threads)
     }
 
-    private func tiles(_ plan: RowGroupPlan) throws -> [Tile] {
+    /// Encodes rows into a group that is laid out and may hold others already. Of a failure it keeps
+    /// nothing: what is at the places of these rows then means nothing.
+    ///
+    /// - Parameter id: of a row by its place in the group, for errors.
+    package func encode(
+        _ pieces: [InputPiece], into group: EncodedRowGroup, id: @escaping @Sendable (Int) -> RowID
+    ) throws {
+        let tiles = try self.tiles(pieces)
+        try Parallel.forEach(tiles.count, threads: threads) { index, _ in
+            try cancellation.check()
+            try encode(tiles[index], into: group, id: id)
+        }
+    }
+
+    private func tiles(_ pieces: [InputPiece]) throws -> [Tile] {
         var tiles: [Tile] = []
-        for piece in plan.pieces {
+        for piece in pieces {
             for (index, layer) in table.layers.enumerated() {
                 let matrix = try piece.source.matrix(layer.name, allowVector: false)
                 let rowsPerTile = max(1, Self.readBytes / matrix.rowBytes)
@@ -59,7 +70,9 @@ package struct RowGroupEncoder: Sendable {
         return tiles
     }
 
-    private func encode(_ tile: Tile, ids: [RowID], into group: EncodedRowGroup) throws {
+    private func encode(
+        _ tile: Tile, into group: EncodedRowGroup, id: (Int) -> RowID
+    ) throws {
         let dims = tile.matrix.dims
         let rowCount = tile.piece.sourceRows.count
         let input = UnsafeMutableRawBufferPointer.allocate(
@@ -81,7 +94,7 @@ package struct RowGroupEncoder: Sendable {
             func refuse(_ reason: String) -> GradDBError {
                 .badInput(
                     "\(tile.piece.source.name), row \(tile.piece.sourceRows.lowerBound + index) "
-                        + "(id \(ids[groupRow])), layer '\(layerName)': \(reason)")
+                        + "(id \(id(groupRow))), layer '\(layerName)': \(reason)")
             }
             let bad = kernels.table.find_nonfinite(floats.baseAddress, dims)
             guard bad == dims else {

@@ -143,17 +143,24 @@ package final class RowGroupPlanner {
     }
 
     private func check(_ source: any VectorSource) throws {
-        for layer in table.layers {
-            let matrix = try source.matrix(layer.name, allowVector: false)
-            guard matrix.dims == layer.dims else {
-                throw GradDBError.badInput(
-                    "\(source.name): tensor '\(layer.name)' has \(matrix.dims) dims, but layer "
-                        + "'\(layer.name)' of table '\(table.name)' has \(layer.dims)")
-            }
-        }
-        _ = try rowCount(source)
+        try source.check(against: table)
         try agreement.check(source)
         let known = Set(table.layers.map(\.name))
         unusedTensors.formUnion(source.tensors.keys.filter { !known.contains($0) })
+    }
+}
+
+extension VectorSource {
+    /// - Throws: `.badInput` where a layer's tensor is missing, or its rows are of another size.
+    package func check(against table: TableDocument) throws {
+        for layer in table.layers {
+            let matrix = try matrix(layer.name, allowVector: false)
+            guard matrix.dims == layer.dims else {
+                throw GradDBError.badInput(
+                    "\(name): tensor '\(layer.name)' has \(matrix.dims) dims, but layer "
+                        + "'\(layer.name)' of table '\(table.name)' has \(layer.dims)")
+            }
+        }
+        _ = try rowCount(of: table.layers.map(\.name))
     }
 }

@@ -13,6 +13,7 @@ package final class RowRegistry {
 
     private let store: RocksStore
     private let table: TableDocument
+    private let known: KnownRows
     private let batch: WriteBatch
     private let willSpill: () throws -> Void
     private let firstNewRow: UInt64
@@ -35,6 +36,7 @@ package final class RowRegistry {
     ) {
         self.store = store
         self.table = table
+        known = KnownRows(store: store, table: table)
         self.batch = batch
         self.willSpill = willSpill
         self.stored = stored
@@ -62,10 +64,10 @@ package final class RowRegistry {
     ) throws -> Outcome {
         try checkType(of: id, place: place())
         let key = Keys.id(table: table.table, id)
-        if let row = try existingRow(id, key) {
+        if let row = try unspilled[key] ?? known.row(of: id, key: key, below: nextRow) {
             if stored.contains(row) { return .present }
             guard added.insert(row) else { return .repeated }
-            if let values { try checkUnchanged(row, id: id, values, place: place()) }
+            if let values { try known.check(values, areThoseOf: row, id: id, place: place()) }
             return .accepted(row)
         }
         let row = nextRow
@@ -89,19 +91,6 @@ package final class RowRegistry {
     }
 
     // MARK: one row
-
-    private func existingRow(_ id: RowID, _ key: [UInt8]) throws -> UInt64? {
-        if let row = unspilled[key] { return row }
-        guard let value = try store.get(.keys, key) else { return nil }
-        guard let row = value.withUnsafeBytes(Keys.rowNumber) else {
-            throw GradDBError.corrupt("the key of id \(id) in table '\(table.name)' is malformed")
-        }
-        // Rows that nobody published and nobody cleaned up: never to be taken for known ones.
-        guard row < nextRow else {
-            throw GradDBError.corrupt("the key of id \(id) leads to row \(row), which is not there")
-        }
-        return row
-    }
 
     private func append(_ id: RowID, key: [UInt8], row: UInt64, values: [FieldValue?]) throws {
         var rowBytes: [UInt8] = []
@@ -130,64 +119,12 @@ package final class RowRegistry {
             try Zstd.compress(column.encode()))
     }
 
-    // MARK: refusals
-
     private func checkType(of id: RowID, place: @autoclosure () -> String) throws {
-        let type = id.fieldValue.type
         guard let idType else {
-            self.idType = type
-            idColumn = ColumnBuilder(type: type, firstRow: nextRow)
+            idType = id.fieldValue.type
+            idColumn = ColumnBuilder(type: id.fieldValue.type, firstRow: nextRow)
             return
         }
-        guard type == idType else {
-            throw GradDBError.badInput(
-                "\(place()): id \(id) is of type \(type.rawValue), but the ids of table "
-                    + "'\(table.name)' are of type \(idType.rawValue); give all ids of a table the "
-                    + "same type")
-        }
-    }
-
-    /// A row's fields were set when its id was first seen: earlier snapshots show them.
-    private func checkUnchanged(
-        _ row: UInt64, id: RowID, _ values: [FieldValue?], place: @autoclosure () -> String
-    ) throws {
-        guard !values.allSatisfy({ $0 == nil }) else { return }
-        let what = "the record of row \(row) in table '\(table.name)'"
-        guard let bytes = try store.get(.rows, Keys.row(table: table.table, row)) else {
-            throw GradDBError.corrupt("\(what) is missing")
-        }
-        let known = try bytes.withUnsafeBytes {
-            try RowRecord(decoding: $0, fieldCount: table.fields.count, what: what)
-        }
-        for (field, value) in values.enumerated() {
-            guard let value, value != known.values[field] else { continue }
-            let before = known.values[field].map { "\($0.text)" } ?? "NULL"
-            throw GradDBError.badInput(
-                "\(place()): field '\(table.fields[field].name)' of id \(id) is \(value.text), "
-                    + "but was set to \(before) when the id was first ingested; leave the field "
-                    + "out, or make it equal")
-        }
-    }
-}
-
-extension RowID {
-    /// The id as a value of its own column.
-    package var fieldValue: FieldValue {
-        switch self {
-        case .int(let value): .int(value)
-        case .string(let value): .string(value)
-        }
-    }
-}
-
-extension FieldValue {
-    /// For messages.
-    package var text: String {
-        switch self {
-        case .string(let v): v.count > 60 ? "'\(v.prefix(60))…'" : "'\(v)'"
-        case .int(let v): "\(v)"
-        case .float(let v): "\(v)"
-        case .bool(let v): "\(v)"
-        }
+        try known.check(id, isOf: idType, place: place())
     }
 }

@@ -21,7 +21,7 @@ package final class SegmentWriter {
         var sst: SSTWriter?
     }
 
-    /// - Parameter directory: made here, removed by `discard`.
+    /// - Parameter directory: made here.
     package init(directory: String) throws {
         self.directory = directory
         do {
@@ -62,11 +62,10 @@ package final class SegmentWriter {
         return files
     }
 
-    /// Stops writing and removes the staging directory.
+    /// Stops writing; the files are of no use any more.
     package func discard() {
         try? wait()
         output.sst = nil
-        try? FileManager.default.removeItem(atPath: directory)
     }
 
     /// Waits until the group that was handed over last has been written.
