@@ -138,6 +138,20 @@ def project(model, examples, sign, dims):
     return out
 
 
+def full(model, examples):
+    """The examples' gradients as they are, all parameters in their order: f32 [examples, size]."""
+    out = torch.empty(len(examples), sum(p.numel() for p in model.parameters()))
+    for base in range(0, len(examples), BATCH):
+        some = out[base:base + BATCH]
+        start = 0
+        for _, make in batch_gradients(model, examples[base:base + BATCH]):
+            part = make(0, len(some))
+            some[:, start:start + part.shape[1]] = part
+            start += part.shape[1]
+    assert torch.isfinite(out).all()
+    return out
+
+
 def trained_model(path, steps, known):
     """The demo's model and vocabulary, trained on the rows `known`, or read from `path`."""
     torch.manual_seed(train.SEED)
