@@ -47,6 +47,7 @@ typedef struct graddb_error graddb_error;
 typedef struct graddb_cancellation graddb_cancellation;
 typedef struct graddb_database graddb_database;
 typedef struct graddb_result graddb_result;
+typedef struct graddb_writer graddb_writer;
 
 void graddb_string_free(char *text);
 
@@ -109,7 +110,8 @@ char *graddb_table_snapshots(graddb_database *database, const char *table, gradd
 /* Makes a table; returns what `gradctl create --json` prints. `schema`:
  *   {"table": "alpaca", "layers": [{"name": "grad", "dims": 65536, "codecs": ["int8", "bit"]}],
  *    "fields": [{"name": "source", "type": "string"}], "unit": "example", "row_group": 1024}
- * `codecs` (["int8"]), `fields`, `unit` and `row_group` may be left out. */
+ * `codecs` (["int8"]), `fields`, `unit` and `row_group` may be left out. A layer may have a
+ * `projector`, an object of format-spec/projectors.md. */
 char *graddb_create_table(graddb_database *database, const char *schema, graddb_error **error);
 
 /* Names a snapshot, the newest where `snapshot` is negative; an existing tag moves. Returns what
@@ -151,13 +153,54 @@ typedef struct graddb_column {
  * fields have one row for each of the same examples. `ids`: a column of strings or integers, or
  * NULL for integers that go on counting. A field that is left out is NULL. `options`:
  *   {"checkpoint": "step-300", "step": 300, "weight": 2e-5, "tag": "v1", "message": "",
- *    "resume": false, "threads": 2}
- * of which `checkpoint` must be there. With `resume`, rows whose id the checkpoint has are left
+ *    "resume": false, "threads": 2, "projectors": {"grad": {...}}}
+ * of which `checkpoint` must be there. `projectors`: by layer, what made the vectors. With `resume`, rows whose id the checkpoint has are left
  * out. Returns what `gradctl ingest --json` prints. */
 char *graddb_append(graddb_database *database, const char *table, const char *options,
                     const graddb_tensor *tensors, size_t tensor_count, const graddb_column *ids,
                     const graddb_column *fields, size_t field_count,
                     graddb_cancellation *cancellation, graddb_error **error);
+
+/* ----------------------------------------------------------------------------------- writers -- */
+
+/* Begins or joins a staged ingest (format-spec/staging.md) and opens one rank of it: for many
+ * batches, over any time, without the database's lock. `options`:
+ *   {"checkpoint": "step-300", "step": 300, "weight": 2e-5, "ranks": 8, "rank": 0,
+ *    "row_group": 1024, "resume": false, "threads": 2, "projectors": {"grad": {...}}}
+ * of which `checkpoint` must be there. `resume` goes on where a process was stopped: rows that are
+ * there already are left out. `cancellation` may be NULL; it stops all later calls of the writer,
+ * too. */
+graddb_writer *graddb_writer_open(graddb_database *database, const char *table,
+                                  const char *options, graddb_cancellation *cancellation,
+                                  graddb_error **error);
+/* Rows of the rank that earlier processes made durable; 0 for no handle. */
+int64_t graddb_writer_earlier_rows(const graddb_writer *writer);
+/* Takes a batch, all of its rows or none; every row needs an id. `skipped`, where not NULL, gets the
+ * number of rows that `resume` left out. After GRADDB_IO the writer takes no more. */
+int32_t graddb_writer_append(graddb_writer *writer, const graddb_tensor *tensors,
+                             size_t tensor_count, const graddb_column *ids,
+                             const graddb_column *fields, size_t field_count, int64_t *skipped,
+                             graddb_error **error);
+/* Makes full row groups durable; rows of one that is not full stay in memory. */
+int32_t graddb_writer_flush(graddb_writer *writer, graddb_error **error);
+/* Writes the last row group and closes the rank, which graddb_commit needs. Returns
+ *   {"rows": 12000, "new_rows": 12000, "skipped": 0, "bytes": 101449920}: rows of the rank, those of
+ * earlier processes among them; of those, rows that this writer took. */
+char *graddb_writer_close(graddb_writer *writer, graddb_error **error);
+/* Frees a writer. One that is not closed is abandoned: its finished row groups stay for another. */
+void graddb_writer_free(graddb_writer *writer);
+
+/* Makes one snapshot of what all ranks of the staged ingest at a checkpoint have written.
+ *   {"checkpoint": "step-300", "tag": "v1", "message": "", "partial": false, "threads": 2}
+ * Every rank that was opened must be closed, but with `partial`. Returns what
+ * `gradctl ingest --json` prints. */
+char *graddb_commit(graddb_database *database, const char *table, const char *options,
+                    graddb_cancellation *cancellation, graddb_error **error);
+/* Removes a staged ingest with all that its ranks have written. */
+int32_t graddb_abandon(graddb_database *database, const char *table, const char *checkpoint,
+                       graddb_error **error);
+
+/* ----------------------------------------------------------------------------------- reading -- */
 
 /* Reads stored vectors, decoded from the finest encoding: row i of `vectors` [ids->rows, dims] is
  * that of id i. `options`, NULL or
@@ -177,6 +220,9 @@ typedef struct graddb_parameter {
     const char *file; /* a path; then there are no tensors. Else NULL */
     const graddb_tensor *tensors;
     size_t tensor_count;
+    /* {"grad": {...}}: by layer, what made the tensors (format-spec/projectors.md); vectors of
+     * another projector than the layer's are refused. NULL where that is not known. */
+    const char *projectors;
 } graddb_parameter;
 
 enum { GRADDB_RUN = 0, GRADDB_EXPLAIN = 1, GRADDB_EXPLAIN_ANALYZE = 2 };

@@ -164,4 +164,14 @@ final class ColumnMetadata: MetadataSource {
             throw error as? GradDBError ?? .badInput("\(error)")
         }
     }
+
+    /// All rows at once.
+    func all() throws -> (ids: [RowID], fields: [[FieldValue?]]) {
+        var all: (ids: [RowID], fields: [[FieldValue?]]) = ([], [])
+        while let row = try next() {
+            all.ids.append(row.id)
+            all.fields.append(row.values)
+        }
+        return all
+    }
 }

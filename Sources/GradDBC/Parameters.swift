@@ -22,7 +22,10 @@ extension QueryOptions {
                 throw GradDBError(
                     .badInput, "$\(name) has neither a file nor tensors; give one for each layer")
             }
-            vectors[name] = try batch(tensors, "$\(name)")
+            let projectors = try optionalText(parameter.projectors, "projectors of $\(name)").map {
+                try options([String: ProjectorDocument].self, $0, "projectors object")
+            }
+            vectors[name] = try batch(tensors, "$\(name)", projectors: projectors ?? [:])
         }
     }
 }

@@ -5,10 +5,13 @@ import GradDB
 
 /// The tensors of one call as a source of vectors, checked as far as that is possible.
 ///
-/// - Parameter name: what errors call them.
+/// - Parameters:
+///   - name: what errors call them.
+///   - projectors: by layer, what made them.
 /// - Throws: `.badInput` for shapes and types that cannot be.
 func batch(
-    _ tensors: UnsafeBufferPointer<graddb_tensor>, _ name: String
+    _ tensors: UnsafeBufferPointer<graddb_tensor>, _ name: String,
+    projectors: [String: ProjectorDocument] = [:]
 ) throws -> TensorBatch {
     var named: [String: TensorBatch.Tensor] = [:]
     for tensor in tensors {
@@ -18,7 +21,7 @@ func batch(
             throw GradDBError(.badInput, "\(place): it comes twice; give each layer one tensor")
         }
     }
-    return TensorBatch(name: name, named)
+    return TensorBatch(name: name, named, projectors: projectors)
 }
 
 private func checked(_ tensor: graddb_tensor, _ place: String) throws -> TensorBatch.Tensor {

@@ -22,14 +22,15 @@ public func graddb_append(
     guarded(error) {
         let database = try handle(database)
         let table = try text(table, "table's name")
-        let options = try appendOptions(options)
+        let (options, projectors) = try appendOptions(options)
         let cancellation = try cancellation(flag)
         let tensors = try elements(tensors, tensorCount, "tensors")
         let fields = try elements(fields, fieldCount, "fields")
         return try database.write(cancellation) { writer in
             let schema = try writer.table(table)
             let layers = schema.layers.map(\.name)
-            let batch = try batch(tensors, "the vectors").named(forLayers: layers)
+            let batch = try batch(tensors, "the vectors", projectors: projectors)
+                .named(forLayers: layers)
             let rows = try batch.rowCount(of: layers)
             guard ids != nil || fields.isEmpty else {
                 throw GradDBError(.badInput, "fields need ids; give every row one")
@@ -40,12 +41,15 @@ public func graddb_append(
             let result = try writer.ingest(
                 into: table, inputs: InputSet([batch]), metadata: metadata, options: options,
                 cancellation: cancellation)
+            for note in result.notes { Notes.add("notice", "graddb.ingest", note) }
             return copyForC(result.json(table: table, checkpoint: options.checkpoint).text)
         }
     }
 }
 
-private func appendOptions(_ json: UnsafePointer<CChar>?) throws -> IngestOptions {
+private func appendOptions(
+    _ json: UnsafePointer<CChar>?
+) throws -> (IngestOptions, projectors: [String: ProjectorDocument]) {
     struct Text: Decodable {
         var checkpoint: String
         var step: Int64?
@@ -54,6 +58,7 @@ private func appendOptions(_ json: UnsafePointer<CChar>?) throws -> IngestOption
         var message: String?
         var resume: Bool?
         var threads: Int?
+        var projectors: [String: ProjectorDocument]?
     }
     let given = try options(Text.self, try text(json, "options"), "options")
     var options = IngestOptions(checkpoint: given.checkpoint)
@@ -63,7 +68,7 @@ private func appendOptions(_ json: UnsafePointer<CChar>?) throws -> IngestOption
     options.message = given.message ?? ""
     options.resume = given.resume ?? false
     options.threads = try threadCount(given.threads ?? 0)
-    return options
+    return (options, given.projectors ?? [:])
 }
 
 /// 0 is one per processor.

@@ -3,6 +3,7 @@ libgraddb.so needs beyond glibc (RocksDB and what it links, Swift's run-time lib
 the library at them, so that the wheel runs where none of it is installed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from setuptools.build_meta import *  # noqa: F403 - the hooks that stay as they 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     if sys.platform != "linux":
         return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    # What an earlier build left there would be packed again.
+    shutil.rmtree(Path(__file__).with_name("build"), ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         name = build_meta.build_wheel(scratch, config_settings, metadata_directory)
         repaired = Path(scratch) / "repaired"

@@ -63,7 +63,7 @@ package struct TensorBatch: VectorSource, @unchecked Sendable {
         }
         return TensorBatch(
             name: name, [layers[0]: tensor],
-            projectors: projectors[""].map { [layers[0]: $0] } ?? [:])
+            projectors: projectors)
     }
 
     package var byteCount: Int { tensors.values.reduce(0) { $0 + $1.byteCount } }

@@ -20,11 +20,12 @@ from .errors import (BadInput, Closed, Corrupt, Error, Interrupted, Locked, NotF
                      StorageError, TooNew)
 from .result import Plan, Result
 from .table import AppendResult, Checkpoint, Snapshot, Table
+from .writer import Taken, Writer, WriterSummary
 
 __version__: str = _c.graddb_version().decode()
 
 __all__ = [
     "AppendResult", "BadInput", "Cancellation", "Checkpoint", "Closed", "Corrupt", "Database",
     "Error", "Interrupted", "Locked", "NotFound", "Plan", "QueryError", "Result", "Snapshot",
-    "StorageError", "Table", "TooNew", "create", "open",
+    "StorageError", "Table", "Taken", "TooNew", "Writer", "WriterSummary", "create", "open",
 ]

@@ -90,15 +90,21 @@ def call_long(name: str, *arguments: Any, cancellation: Cancellation | None = No
     `undo` frees what the call returned where an interruption came too late to stop it.
     """
     flag = cancellation or Cancellation()
+    return interruptibly(lambda: call(name, *arguments, flag._handle), flag, undo)
+
+
+def interruptibly(body: Callable[[], Any], flag: Cancellation,
+                  undo: Callable[[Any], None] | None = None) -> Any:
+    """Runs `body`, which stops when `flag` is tripped, so that Ctrl-C trips it."""
     if threading.current_thread() is not threading.main_thread():
-        return call(name, *arguments, flag._handle)
+        return body()
     outcome: list[Any] = []
     done = _thread.allocate_lock()
     done.acquire()
 
     def work() -> None:
         try:
-            outcome.append((call(name, *arguments, flag._handle), None))
+            outcome.append((body(), None))
         except BaseException as error:  # handed over to the thread that waits
             outcome.append((None, error))
         finally:
@@ -120,6 +126,5 @@ def call_long(name: str, *arguments: Any, cancellation: Cancellation | None = No
             undo(result)
         raise interruption
     if error is not None:
-        # Without this thread's frames in between.
         raise error
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def id_column(ids: Any) -> InputColumn:
     return InputColumn(values, _library.STRING if is_text else _library.INT, "ids")
 
 
-def field_columns(fields: dict[str, Any] | None, types: dict[str, str]) -> list[InputColumn]:
+def field_columns(fields: Mapping[str, Any] | None, types: dict[str, str]) -> list[InputColumn]:
     """Fields in the types that the table has for them."""
     columns = []
     for name, values in (fields or {}).items():

@@ -27,7 +27,7 @@ class Column(Structure):
 
 class Parameter(Structure):
     _fields_ = [("name", c_char_p), ("file", c_char_p), ("tensors", POINTER(Tensor)),
-                ("tensor_count", c_size_t)]
+                ("tensor_count", c_size_t), ("projectors", c_char_p)]
 
 
 F32, F16, BF16 = 0, 1, 2
@@ -54,6 +54,13 @@ FUNCTIONS = {
                               c_size_t, HANDLE]),
     "graddb_query": (HANDLE, [HANDLE, c_char_p, c_char_p, c_int32, POINTER(Parameter), c_size_t,
                               c_int32, HANDLE]),
+    "graddb_writer_open": (HANDLE, [HANDLE, c_char_p, c_char_p, HANDLE]),
+    "graddb_writer_append": (c_int32, [HANDLE, POINTER(Tensor), c_size_t, POINTER(Column),
+                                       POINTER(Column), c_size_t, POINTER(c_int64)]),
+    "graddb_writer_flush": (c_int32, [HANDLE]),
+    "graddb_writer_close": (TEXT, [HANDLE]),
+    "graddb_commit": (TEXT, [HANDLE, c_char_p, c_char_p, HANDLE]),
+    "graddb_abandon": (c_int32, [HANDLE, c_char_p, c_char_p]),
     "graddb_result_column": (c_int32, [HANDLE, c_int64, POINTER(Column)]),
 }
 INFALLIBLE = {
@@ -68,6 +75,8 @@ INFALLIBLE = {
     "graddb_cancellation_cancel": (None, [HANDLE]),
     "graddb_cancellation_free": (None, [HANDLE]),
     "graddb_close": (None, [HANDLE]),
+    "graddb_writer_earlier_rows": (c_int64, [HANDLE]),
+    "graddb_writer_free": (None, [HANDLE]),
     "graddb_result_rows": (c_int64, [HANDLE]),
     "graddb_result_columns": (c_int64, [HANDLE]),
     "graddb_result_is_plan": (c_int32, [HANDLE]),

@@ -9,6 +9,7 @@ from typing import Any, Mapping, Sequence
 
 from . import errors
 from ._call import call, call_text, encode, library, log_notes
+from .projector import projector_documents
 from .table import Table
 
 FIELD_TYPES = {str: "string", int: "int", float: "float", bool: "bool"}
@@ -75,7 +76,8 @@ class Database:
     def create_table(
         self, name: str, layers: Mapping[str, int | tuple[int, str] | tuple[int, Sequence[str]]],
         fields: Mapping[str, type | str] | None = None, *, unit: str = "example",
-        row_group: int | None = None, exist_ok: bool = False,
+        row_group: int | None = None, projectors: Mapping[str, Any] | None = None,
+        exist_ok: bool = False,
     ) -> Table:
         """Makes a table.
 
@@ -83,6 +85,7 @@ class Database:
         codecs beside each other as `"int8+bit"`; `int8` where only the dims are given. Codecs are
         f32, f16, bf16, int8, int4 and bit. `fields`: by name `str`, `int`, `float` or `bool`.
         `unit`: what a row is, "example" or "token". `row_group`: the most rows of a row group.
+        `projectors`: by layer, what turns raw gradients into its vectors; others are then refused.
 
         Raises `QueryError` for a schema that cannot be, `Error` where the table exists; with
         `exist_ok` that one is returned, if its layers have the same dims and its fields the same
@@ -95,6 +98,13 @@ class Database:
                        for field, kind in (fields or {}).items()],
             "unit": unit,
         }
+        for layer, projector in (projector_documents(projectors) or {}).items():
+            for given in schema["layers"]:
+                if given["name"] == layer:
+                    given["projector"] = projector
+                    break
+            else:
+                raise errors.QueryError(f"there is a projector for {layer!r}, which is no layer")
         if row_group is not None:
             schema["row_group"] = row_group
         if exist_ok and name in self.tables():

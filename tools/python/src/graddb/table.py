@@ -13,7 +13,9 @@ from . import _library, errors
 from ._call import Cancellation, call, call_long, call_text, encode, library, log_notes, take_json
 from ._columns import column_array, field_columns, id_column
 from ._tensors import TensorArray, Vectors
+from .projector import projector_documents
 from .result import Plan, Result
+from .writer import Writer
 
 if TYPE_CHECKING:
     from .database import Database
@@ -70,7 +72,8 @@ class Table:
         self, vectors: Vectors | Mapping[str, Vectors], *, ids: Any = None,
         fields: Mapping[str, Any] | None = None, checkpoint: str, step: int | None = None,
         weight: float | None = None, resume: bool = False, tag: str | None = None,
-        message: str = "", threads: int = 0, cancellation: Cancellation | None = None,
+        message: str = "", threads: int = 0, projectors: Mapping[str, Any] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> AppendResult:
         """Stores rows, in one snapshot or not at all.
 
@@ -80,42 +83,93 @@ class Table:
         `fields`: lists or arrays with one value for each row, None for NULL.
         `checkpoint` is made where the table has none of that name, with `step` and `weight` (its
         learning rate). `resume` leaves out rows whose id the checkpoint has, instead of refusing
-        them. `threads` 0: one per processor.
+        them. `threads` 0: one per processor. `projectors`: by layer, what made the vectors; the
+        layer's must be the same.
 
         Raises `BadInput`, `QueryError`, `Locked`, `StorageError`, `Interrupted`.
         """
         tensors = TensorArray(vectors, "the vectors")
         column = None if ids is None else id_column(ids)
-        columns = field_columns(dict(fields or {}), self._field_types())
+        columns = field_columns(fields, self._field_types())
         options = _options(checkpoint=checkpoint, step=step, weight=weight, resume=resume, tag=tag,
-                           message=message, threads=threads)
+                           message=message, threads=threads,
+                           projectors=projector_documents(projectors))
+        return self._commit(
+            "graddb_append", options, tensors.array, tensors.count,
+            None if column is None else ctypes.byref(column.column), column_array(columns),
+            len(columns), cancellation=cancellation)
+
+    def writer(
+        self, checkpoint: str, *, step: int | None = None, weight: float | None = None,
+        resume: bool = False, rank: int = 0, ranks: int = 1, tag: str | None = None,
+        message: str = "", threads: int = 0,
+        projectors: Mapping[str, Any] | None = None,
+    ) -> Writer:
+        """Begins or joins a staged ingest at `checkpoint`, and opens rank `rank` of `ranks`.
+
+        For many batches, over any time, in one process or in several beside each other: rows are
+        written without the database's lock. With one rank, leaving the `with` block commits one
+        snapshot, which `tag` and `message` are for; with several it closes the rank, and `commit`
+        makes the snapshot of all. All ranks give the same `ranks`, `step` and `weight`.
+
+        `resume` goes on after a process was killed: rows that are there already are left out.
+        `projectors`: by layer, what made the vectors.
+
+        Raises `Locked` where another process writes the rank, `QueryError`, `StorageError`.
+        """
+        if tag is not None and ranks != 1:
+            raise errors.QueryError("with several ranks the tag is given to commit()")
+        options = _options(
+            checkpoint=checkpoint, step=step, weight=weight, resume=resume, rank=rank, ranks=ranks,
+            threads=threads, projectors=projector_documents(projectors))
+        return Writer(self, options, ranks, checkpoint, tag, message)
+
+    def commit(self, checkpoint: str, *, tag: str | None = None, message: str = "",
+               partial: bool = False, threads: int = 0,
+               cancellation: Cancellation | None = None) -> AppendResult:
+        """Makes one snapshot of what the ranks of the staged ingest at `checkpoint` have written.
+
+        All ranks must be closed; with `partial` they are taken as they are. Raises `Locked` while
+        a rank is being written, `Error` for ranks that are not closed, `BadInput` for ids that come
+        twice, `QueryError` where nothing is staged.
+        """
+        options = _options(checkpoint=checkpoint, tag=tag, message=message, partial=partial,
+                           threads=threads)
+        return self._commit("graddb_commit", options, cancellation=cancellation)
+
+    def abandon(self, checkpoint: str) -> None:
+        """Removes the staged ingest at `checkpoint`, with all that its ranks have written."""
+        call("graddb_abandon", self.database._handle, self._text,
+             encode(checkpoint, "a checkpoint's name"))
+
+    def _commit(self, function: str, *arguments: Any,
+                cancellation: Cancellation | None) -> AppendResult:
         try:
-            pointer = call_long(
-                "graddb_append", self.database._handle, self._text, options, tensors.array,
-                tensors.count, None if column is None else ctypes.byref(column.column),
-                column_array(columns), len(columns), cancellation=cancellation,
-                undo=library.graddb_string_free)
+            result = take_json(call_long(
+                function, self.database._handle, self._text, *arguments, cancellation=cancellation,
+                undo=library.graddb_string_free))
         finally:
             log_notes()
-        result = take_json(pointer)
         return AppendResult(**{key: result[key] for key in AppendResult._fields})
 
     # ---------------------------------------------------------------------------------- queries
 
     def query(
         self, statement: str, parameters: Mapping[str, Any] | None = None, *, threads: int = 0,
+        projectors: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None, **vectors: Any,
     ) -> Result:
         """Runs one statement (format-spec/query-language.md); SELECT and FROM may be left out.
 
         What `$name` stands for is given by name, `q={"grad": query}`, or in `parameters`: arrays
         [rows, dims] or [dims] by layer, a bare array for the only layer, or the path of a file.
+        `projectors`: by layer, what made the arrays; the layer's must be the same.
 
         Raises `QueryError` for statements that cannot be run, `BadInput` for vectors that cannot be
         used, `Interrupted`, `Corrupt`, `StorageError`.
         """
-        result = self._run(statement, _library.RUN, {**(parameters or {}), **vectors}, threads,
-                           cancellation)
+        result = self._run(statement, _library.RUN, {**(parameters or {}), **vectors}, projectors,
+                           threads, cancellation)
         if isinstance(result, Plan):
             raise errors.QueryError("EXPLAIN gives a plan and no rows: use explain(), with "
                                     "analyze=True for EXPLAIN ANALYZE")
@@ -123,20 +177,23 @@ class Table:
 
     def explain(
         self, statement: str, parameters: Mapping[str, Any] | None = None, *,
-        analyze: bool = False, threads: int = 0, cancellation: Cancellation | None = None,
-        **vectors: Any,
+        analyze: bool = False, threads: int = 0, projectors: Mapping[str, Any] | None = None,
+        cancellation: Cancellation | None = None, **vectors: Any,
     ) -> Plan:
         """How a statement would run; with `analyze` it is run, and the plan says what happened."""
         mode = _library.EXPLAIN_ANALYZE if analyze else _library.EXPLAIN
-        result = self._run(statement, mode, {**(parameters or {}), **vectors}, threads,
+        result = self._run(statement, mode, {**(parameters or {}), **vectors}, projectors, threads,
                            cancellation)
         assert isinstance(result, Plan)
         return result
 
-    def _run(self, statement: str, mode: int, vectors: dict[str, Any], threads: int,
+    def _run(self, statement: str, mode: int, vectors: dict[str, Any],
+             projectors: Mapping[str, Any] | None, threads: int,
              cancellation: Cancellation | None) -> Result | Plan:
         parameters = (_library.Parameter * max(1, len(vectors)))()
         owners: list[Any] = []
+        documents = projector_documents(projectors)
+        made_by = None if documents is None else encode(json.dumps(documents), "projectors")
         for target, (name, value) in zip(parameters, vectors.items()):
             target.name = encode(name, "a parameter's name")
             if isinstance(value, (str, os.PathLike)):
@@ -146,6 +203,7 @@ class Table:
                 owners.append(tensors)
                 target.tensors = ctypes.cast(tensors.array, ctypes.POINTER(_library.Tensor))
                 target.tensor_count = tensors.count
+                target.projectors = made_by
         handle = call_long(
             "graddb_query", self.database._handle, encode(statement, "a statement"), self._text,
             mode, parameters, len(vectors), threads, cancellation=cancellation,
