@@ -6,6 +6,7 @@ let package = Package(
     products: [
         .library(name: "GradDB", targets: ["GradDB"]),
         .library(name: "GradDBQuery", targets: ["GradDBQuery"]),
+        .library(name: "graddb", type: .dynamic, targets: ["GradDBC"]),
         .executable(name: "gradctl", targets: ["gradctl"]),
     ],
     dependencies: [
@@ -37,6 +38,21 @@ let package = Package(
         .target(
             name: "GradDBQuery",
             dependencies: ["GradDB", .product(name: "Logging", package: "swift-log")]),
+        // The C interface: graddb.h says it, GradDBC does it.
+        .systemLibrary(name: "CGradDB"),
+        .target(
+            name: "GradDBC",
+            dependencies: [
+                "CGradDB", "GradDB", "GradDBQuery",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            exclude: ["exports.map"],
+            linkerSettings: [
+                .unsafeFlags([
+                    "-Xlinker",
+                    "--version-script=\(Context.packageDirectory)/Sources/GradDBC/exports.map",
+                ])
+            ]),
         .executableTarget(
             name: "gradctl",
             dependencies: [

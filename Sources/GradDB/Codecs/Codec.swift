@@ -22,6 +22,17 @@ public enum CodecKind: String, Codable, Sendable, CaseIterable, Comparable {
         }
     }
 
+    /// The codec of that name.
+    ///
+    /// - Throws: `.usage`, with the names that there are.
+    package init(named name: String) throws {
+        guard let codec = CodecKind(rawValue: name) else {
+            let known = CodecKind.allCases.map(\.rawValue).joined(separator: ", ")
+            throw GradDBError.usage("there is no codec '\(name)'; there are \(known)")
+        }
+        self = codec
+    }
+
     /// The fewest dims of a layer with this codec: below them it says nothing useful.
     package var minDims: Int {
         switch self {

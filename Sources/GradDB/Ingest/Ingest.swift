@@ -16,7 +16,7 @@ extension DatabaseWriter {
     /// - Throws: `.badInput` for anything wrong with the inputs, `.usage` for contradictory
     ///   options, `.interrupted` after cancellation, `.io`.
     package func ingest(
-        into tableName: String, inputs: InputSet, metadata: MetadataReader?,
+        into tableName: String, inputs: InputSet, metadata: (any MetadataSource)?,
         options: IngestOptions, cancellation: Cancellation = Cancellation(),
         progress: (IngestProgress) -> Void = { _ in }
     ) throws -> IngestResult {
@@ -57,7 +57,7 @@ private struct Ingest {
     }
 
     func run(
-        _ commit: Commit, inputs: InputSet, metadata: MetadataReader?,
+        _ commit: Commit, inputs: InputSet, metadata: (any MetadataSource)?,
         progress: (IngestProgress) -> Void
     ) throws -> IngestResult {
         let stored = try table.newest.rows(of: checkpoint)

@@ -21,7 +21,7 @@ package struct RowGroupPlan: Sendable {
 package final class RowGroupPlanner {
     private let table: TableDocument
     private let inputs: InputSet
-    private let metadata: MetadataReader?
+    private let metadata: (any MetadataSource)?
     private let registry: RowRegistry
     private let rowsPerGroup: Int
     private let skipPresent: Bool
@@ -38,8 +38,8 @@ package final class RowGroupPlanner {
     package private(set) var agreement: ProjectorAgreement
 
     package init(
-        table: TableDocument, inputs: InputSet, metadata: MetadataReader?, registry: RowRegistry,
-        rowsPerGroup: Int, firstAutomaticID: Int64, skipPresent: Bool,
+        table: TableDocument, inputs: InputSet, metadata: (any MetadataSource)?,
+        registry: RowRegistry, rowsPerGroup: Int, firstAutomaticID: Int64, skipPresent: Bool,
         agreement: ProjectorAgreement
     ) {
         self.agreement = agreement

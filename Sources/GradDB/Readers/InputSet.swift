@@ -14,6 +14,8 @@ package final class InputSet {
     private let npyTensor: String?
     private let standardInput: SafetensorsStream
     private var isStreaming = false
+    /// Sources that are open already.
+    private var open: [any VectorSource] = []
 
     /// - Parameters:
     ///   - paths: Files, directories (their .safetensors and .npy files in the order of their
@@ -42,8 +44,18 @@ package final class InputSet {
         self.standardInput = SafetensorsStream(standardInput, spoolDirectory: spoolDirectory)
     }
 
+    /// Sources that are open already, such as vectors in memory.
+    package init(_ sources: [any VectorSource]) {
+        open = sources.reversed()
+        pending = []
+        totalBytes = sources.reduce(0) { $0 + $1.byteCount }
+        npyTensor = nil
+        standardInput = SafetensorsStream(.standardInput, spoolDirectory: "")
+    }
+
     /// Opens and checks the next input; nil after the last one. Each message of a stream is one.
     package func next() throws(GradDBError) -> (any VectorSource)? {
+        if let source = open.popLast() { return source }
         while true {
             if isStreaming {
                 if let message = try standardInput.next() { return message }

@@ -7,4 +7,20 @@ package struct MetadataRow: Sendable, Equatable {
     package var values: [FieldValue?]
     /// Where it stood, counted from 1.
     package var lineNumber: Int
+
+    package init(id: RowID, values: [FieldValue?], lineNumber: Int) {
+        self.id = id
+        self.values = values
+        self.lineNumber = lineNumber
+    }
 }
+
+/// Where rows of metadata come from, front to back: a file of JSON Lines, or memory.
+package protocol MetadataSource: AnyObject {
+    /// What errors call it.
+    var name: String { get }
+    /// The next row, or nil behind the last one.
+    func next() throws(GradDBError) -> MetadataRow?
+}
+
+extension MetadataReader: MetadataSource {}

@@ -50,6 +50,22 @@ package struct TensorBatch: VectorSource, @unchecked Sendable {
         }
     }
 
+    /// The batch for a table with these layers: a tensor without a name (the empty one) is that of
+    /// the only layer.
+    ///
+    /// - Throws: `.badInput` for a nameless tensor where there are several layers.
+    package func named(forLayers layers: [String]) throws(GradDBError) -> TensorBatch {
+        guard let tensor = memory[""] else { return self }
+        guard layers.count == 1, memory.count == 1 else {
+            throw .badInput(
+                "\(name) is one tensor without a name, but the table has \(layers.count) layers; "
+                    + "name a tensor for each of \(Excerpt.list(layers))")
+        }
+        return TensorBatch(
+            name: name, [layers[0]: tensor],
+            projectors: projectors)
+    }
+
     package var byteCount: Int { tensors.values.reduce(0) { $0 + $1.byteCount } }
 
     package func read(

@@ -199,7 +199,8 @@ private struct StagedCommit {
             })
         try cancellation.check()
         let snapshot = try commit.publish(
-            segments, at: checkpoint, registry, agreement, message: options.message, tag: options.tag)
+            segments, at: checkpoint, registry, agreement, message: options.message,
+            tag: options.tag)
         return IngestResult(
             snapshot: snapshot, rows: segments.reduce(0) { $0 + $1.rows },
             newRows: registry.newRows, skipped: 0, bytes: segments.reduce(0) { $0 + $1.bytes },

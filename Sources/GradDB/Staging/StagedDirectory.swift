@@ -127,7 +127,8 @@ package struct StagedDirectory: Sendable {
     func rank(_ rank: Int) -> RankDirectory {
         let digits = String(rank)
         return RankDirectory(
-            path: path + "/rank-" + String(repeating: "0", count: max(0, 5 - digits.count)) + digits,
+            path: path + "/rank-" + String(repeating: "0", count: max(0, 5 - digits.count))
+                + digits,
             rank: rank, segment: document.firstSegment + UInt64(rank), identity: identity,
             rowsPerGroup: document.rowsPerGroup)
     }
@@ -175,6 +176,12 @@ package struct RankDirectory: Sendable {
     /// Held while a process writes the rank.
     var lockPath: String { path + "/lock" }
     var journalPath: String { path + "/journal" }
+
+    /// Whether a process has opened it, now or earlier.
+    var isStarted: Bool {
+        var status = stat()
+        return stat(lockPath, &status) == 0
+    }
 
     func sstPath(_ file: Int) -> String { path + "/" + Self.digits(file) + ".sst" }
     func recordsPath(_ file: Int) -> String { path + "/" + Self.digits(file) + ".rows" }

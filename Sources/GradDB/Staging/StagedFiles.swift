@@ -51,7 +51,8 @@ enum StagedHash {
             for start in stride(from: 0, to: bytes.count, by: pieceBytes) {
                 let end = min(bytes.count, start + pieceBytes)
                 hashes.append(
-                    littleEndian: kernels.hash(UnsafeRawBufferPointer(rebasing: bytes[start..<end])))
+                    littleEndian: kernels.hash(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+                )
             }
         }
         return hashes.withUnsafeBytes { kernels.hash($0) }

@@ -44,6 +44,11 @@ package struct AppendResult: Equatable, Sendable {
     package var rows: Int
     /// Rows left out because they are there already (only with `resume`).
     package var skipped: Int
+
+    package init(rows: Int, skipped: Int) {
+        self.rows = rows
+        self.skipped = skipped
+    }
 }
 
 /// What a rank has when it is closed.

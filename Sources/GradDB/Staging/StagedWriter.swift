@@ -186,7 +186,7 @@ package final class StagedWriter {
         _ batch: any VectorSource, from first: Int, _ kept: [Int], _ ids: [RowID]
     ) throws -> [Part] {
         var parts: [Part] = []
-        var number = nextGroup
+        var number = group.map { $0.number + 1 } ?? nextGroup
         var done = 0
         while done < kept.count {
             let group: OpenRowGroup
@@ -222,7 +222,8 @@ package final class StagedWriter {
                 pieces[last].sourceRows = pieces[last].sourceRows.lowerBound..<row + 1
             } else {
                 pieces.append(
-                    InputPiece(source: batch, sourceRows: row..<row + 1, groupOffset: offset + index))
+                    InputPiece(
+                        source: batch, sourceRows: row..<row + 1, groupOffset: offset + index))
             }
         }
         return pieces

@@ -11,7 +11,8 @@ package enum DurableFiles {
         let code = errno
         let remedy =
             code == ENOSPC || code == EDQUOT ? "; free some space and run the command again" : ""
-        return GradDBError(.io, "cannot \(action) \(path): \(String(cString: strerror(code)))\(remedy)")
+        return GradDBError(
+            .io, "cannot \(action) \(path): \(String(cString: strerror(code)))\(remedy)")
     }
 
     /// Makes a file with these bytes, synced; its name is not.

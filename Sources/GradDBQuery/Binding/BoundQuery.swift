@@ -9,6 +9,8 @@ public struct QueryOptions: Sendable {
     public var threads = 2
     /// Files for the statement's `$name` parameters.
     public var parameters: [String: String] = [:]
+    /// Vectors in memory for the statement's `$name` parameters, before files of the same name.
+    package var vectors: [String: TensorBatch] = [:]
     /// The table that is meant when FROM is left out.
     public var defaultTable: String?
     public var cancellation = Cancellation()

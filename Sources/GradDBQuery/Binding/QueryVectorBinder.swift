@@ -27,11 +27,18 @@ struct QueryVectorBinder {
         case .file(let path):
             vectors = try load(path, name: path, checkpoints: checkpoints)
         case .parameter(let name):
+            if let batch = options.vectors[name] {
+                vectors = try encode(
+                    try batch.named(forLayers: view.table.layers.map(\.name)), name: "$" + name,
+                    checkpoints: checkpoints)
+                break
+            }
             guard let path = options.parameters[name] else {
+                let bound = options.parameters.keys.sorted() + options.vectors.keys.sorted()
                 throw statement.error(
-                    "no file is bound to $\(name)", at: source.range,
-                    expected: "--param \(name)=FILE on the command line",
-                    hint: NearestName.hint(for: name, among: options.parameters.keys.sorted()))
+                    "nothing is bound to $\(name)", at: source.range,
+                    expected: "--param \(name)=FILE on the command line, or vectors from a program",
+                    hint: NearestName.hint(for: name, among: bound))
             }
             vectors = try load(path, name: "$" + name, checkpoints: checkpoints)
         case .row(let identifier):
@@ -41,13 +48,20 @@ struct QueryVectorBinder {
         return vectors
     }
 
-    // MARK: files
+    // MARK: files and memory
 
     private func load(
         _ path: String, name: String, checkpoints: [CheckpointDocument]
     ) throws -> Vectors {
         let file = try TensorFile(
             path, npyTensor: view.table.layers.count == 1 ? view.table.layers[0].name : nil)
+        return try encode(file, name: name, checkpoints: checkpoints)
+    }
+
+    private func encode(
+        _ file: any VectorSource, name: String, checkpoints: [CheckpointDocument]
+    ) throws -> Vectors {
+        let path = file.name
         let count = try file.rowCount(of: layers.map(\.name), allowVector: true)
         guard count > 0 else {
             throw GradDBError(.badInput, "\(path) holds no query vectors: it has 0 rows")
@@ -82,7 +96,7 @@ struct QueryVectorBinder {
     }
 
     /// - Throws: `.badInput` where the file's vectors were made by other projectors than the rows.
-    private func checkProjectors(of file: TensorFile) throws {
+    private func checkProjectors(of file: any VectorSource) throws {
         var agreement = ProjectorAgreement(
             table: view.table.name, layers: layers, hasRows: true)
         try agreement.check(file)
@@ -167,7 +181,7 @@ struct QueryVectorBinder {
     }
 }
 
-extension TensorFile {
+extension VectorSource {
     /// One row as floats, refused when it is not finite.
     func floats(
         _ tensor: String, row: Int, _ matrix: VectorMatrix, kernels: KernelSet

@@ -31,10 +31,18 @@ public struct QueryEngine: Sendable {
     /// - Throws: `GradDBError` of kind `.usage` for statements that cannot be run (with the place
     ///   that is wrong), `.badInput` for query vectors that cannot be used, `.corrupt`, `.io`.
     public func run(_ text: String) throws -> Answer {
-        let statement = try Self.converting {
+        try run(try prepare(text))
+    }
+
+    /// Parses and resolves one statement.
+    package func prepare(
+        _ text: String, explain: Statement.Explain? = nil
+    ) throws -> Prepared {
+        var statement = try Self.converting {
             try Statement.parse(text, defaultTable: options.defaultTable)
         }
-        return try run(try prepare(statement))
+        if let explain, statement.explain != .analyze { statement.explain = explain }
+        return try prepare(statement)
     }
 
     /// Parses and resolves statements that each end with a semicolon.

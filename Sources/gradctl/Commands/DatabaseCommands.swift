@@ -71,12 +71,7 @@ struct CreateCommand: ParsableCommand {
         let path = try globals.databasePath()
         let made = try DatabaseWriter(path: path).createTable(schema)
         if globals.json {
-            try Console.print(
-                JSONObject([
-                    ("table", .string(made.name)), ("unit", .string(made.unit.rawValue)),
-                    ("layers", made.layersJSON), ("fields", made.fieldsJSON),
-                    ("row_group", .int(Int64(made.rowsPerGroup))),
-                ]).text)
+            try Console.print(made.schemaJSON.text)
         } else if !globals.quiet {
             try Console.print("made the table \(made.name)")
         }
@@ -108,40 +103,10 @@ struct CreateCommand: ParsableCommand {
     }
 }
 
-extension CodecKind {
-    init(named name: String) throws {
-        guard let codec = CodecKind(rawValue: name) else {
-            let known = CodecKind.allCases.map(\.rawValue).joined(separator: ", ")
-            throw GradDBError(.usage, "there is no codec '\(name)'; there are \(known)")
-        }
-        self = codec
-    }
-}
-
 extension Table {
-    var layersJSON: JSONValue {
-        .array(
-            layers.map { layer in
-                let codecs = self.codecs(of: layer).map { JSONValue.string($0.rawValue) }
-                return .object(
-                    JSONObject([
-                        ("name", .string(layer.name)), ("dims", .int(Int64(layer.dims))),
-                        ("codec", codecs.first ?? .null), ("codecs", .array(codecs)),
-                    ]))
-            })
-    }
-
     /// A layer as `create` takes it.
     func summary(of layer: Layer) -> String {
         let codecs = self.codecs(of: layer).map(\.rawValue).joined(separator: "+")
         return "\(layer.name):\(layer.dims):\(codecs)"
-    }
-
-    var fieldsJSON: JSONValue {
-        .array(
-            fields.map {
-                .object(
-                    JSONObject([("name", .string($0.name)), ("type", .string($0.type.rawValue))]))
-            })
     }
 }

@@ -98,16 +98,7 @@ struct IngestCommand: ParsableCommand {
 
     private func report(_ result: IngestResult) throws {
         if globals.json {
-            try Console.print(
-                JSONObject([
-                    ("snapshot", .int(Int64(result.snapshot))), ("table", .string(table)),
-                    ("checkpoint", .string(checkpoint)), ("rows", .int(Int64(result.rows))),
-                    ("new_rows", .int(Int64(result.newRows))),
-                    ("skipped", .int(Int64(result.skipped))),
-                    ("bytes", .int(Int64(result.bytes))),
-                    ("input_bytes", .int(Int64(result.inputBytes))),
-                    ("seconds", .float(result.seconds)),
-                ]).text)
+            try Console.print(result.json(table: table, checkpoint: checkpoint).text)
         } else if !globals.quiet {
             var text =
                 "snapshot \(result.snapshot): \(result.rows.grouped) rows at checkpoint "

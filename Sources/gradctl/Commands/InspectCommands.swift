@@ -28,19 +28,7 @@ struct InfoCommand: ParsableCommand {
     private func show(_ database: Database) throws {
         let tables = try database.tableNames().map { try database.table($0) }
         if globals.json {
-            let list = tables.map { table in
-                JSONValue.object(
-                    JSONObject([
-                        ("table", .string(table.name)), ("rows", .int(Int64(table.rowCount))),
-                        ("snapshot", .int(Int64(table.newestSnapshot))),
-                    ]))
-            }
-            try Console.print(
-                JSONObject([
-                    ("database", .string(database.path)),
-                    ("format_version", .int(Int64(database.formatVersion))),
-                    ("bytes", .int(Int64(database.bytes))), ("tables", .array(list)),
-                ]).text)
+            try Console.print(try database.infoJSON.text)
             return
         }
         try Console.print(
@@ -67,28 +55,7 @@ struct InfoCommand: ParsableCommand {
     private func show(_ table: Table) throws {
         let checkpoints = try table.checkpoints
         if globals.json {
-            let list = checkpoints.map { checkpoint in
-                JSONValue.object(
-                    JSONObject([
-                        ("name", .string(checkpoint.name)),
-                        ("step", checkpoint.step.map { .int($0) } ?? .null),
-                        ("weight", checkpoint.weight.map { .float($0) } ?? .null),
-                        ("rows", .int(Int64(checkpoint.rows))),
-                    ]))
-            }
-            let tags = table.tags.sorted { $0.key < $1.key }
-                .map { (key: $0.key, value: JSONValue.int(Int64($0.value))) }
-            try Console.print(
-                JSONObject([
-                    ("table", .string(table.name)), ("unit", .string(table.unit.rawValue)),
-                    ("rows", .int(Int64(table.rowCount))),
-                    ("snapshot", .int(Int64(table.newestSnapshot))),
-                    ("row_group", .int(Int64(table.rowsPerGroup))),
-                    ("segments", .int(Int64(try table.segmentCount))),
-                    ("bytes", .int(Int64(try table.bytes))), ("layers", table.layersJSON),
-                    ("fields", table.fieldsJSON), ("checkpoints", .array(list)),
-                    ("tags", .object(JSONObject(tags))),
-                ]).text)
+            try Console.print(try table.infoJSON.text)
             return
         }
         try Console.print(
@@ -131,7 +98,7 @@ struct SnapshotsCommand: ParsableCommand {
         let table = try globals.openDatabase().table(self.table)
         let snapshots = table.history.reversed()
         if globals.json {
-            for snapshot in snapshots { try Console.print(Self.json(snapshot).text) }
+            for snapshot in snapshots { try Console.print(snapshot.json.text) }
             return
         }
         var text = TextTable([
@@ -148,17 +115,6 @@ struct SnapshotsCommand: ParsableCommand {
             ])
         }
         try text.printed()
-    }
-
-    private static func json(_ snapshot: SnapshotInfo) -> JSONObject {
-        JSONObject([
-            ("snapshot", .int(Int64(snapshot.number))), ("parent", .int(Int64(snapshot.parent))),
-            ("time", .string(snapshot.time)), ("message", .string(snapshot.message)),
-            ("checkpoint", snapshot.checkpoint.map { .string($0) } ?? .null),
-            ("rows", .int(Int64(snapshot.rows))), ("segments", .int(Int64(snapshot.segments))),
-            ("bytes", .int(Int64(snapshot.bytes))),
-            ("tags", .array(snapshot.tags.map { .string($0) })),
-        ])
     }
 }
 

@@ -48,33 +48,10 @@ struct AnswerPrinter {
     private func print(_ plan: PlanNode, statement: String) throws {
         guard format == .table || format == .csv else {
             try Console.print(
-                JSONObject([("statement", .string(statement)), ("plan", .object(json(plan)))]).text)
+                JSONObject([("statement", .string(statement)), ("plan", .object(plan.json))]).text)
             return
         }
         try Console.print(Console.printable(plan.rendered, keepingLines: true))
-    }
-
-    private func json(_ plan: PlanNode) -> JSONObject {
-        func members(_ items: [(key: String, value: PlanValue)]) -> JSONValue {
-            .object(
-                JSONObject(
-                    items.map { item in
-                        let key = item.key.lowercased().split(separator: " ")
-                            .joined(separator: "_").split(separator: "/").joined(separator: "_per_")
-                        return switch item.value {
-                        case .text(let text): (key, .string(text))
-                        case .count(let count): (key, .int(Int64(count)))
-                        case .number(let number): (key, .float(number))
-                        }
-                    }))
-        }
-        var object = JSONObject([
-            ("operator", .string(plan.name)), ("detail", members(plan.detail)),
-            ("estimate", members(plan.estimate)),
-        ])
-        if !plan.actual.isEmpty { object.append("actual", members(plan.actual)) }
-        object.append("inputs", .array(plan.inputs.map { .object(json($0)) }))
-        return object
     }
 
     // MARK: rows
@@ -192,26 +169,7 @@ struct AnswerPrinter {
     }
 }
 
-extension RowID {
-    var json: JSONValue {
-        switch self {
-        case .int(let value): .int(value)
-        case .string(let value): .string(value)
-        }
-    }
-}
-
 extension FieldValue? {
-    var json: JSONValue {
-        switch self {
-        case nil: .null
-        case .string(let value): .string(value)
-        case .int(let value): .int(value)
-        case .float(let value): .float(value)
-        case .bool(let value): .bool(value)
-        }
-    }
-
     var plainText: String {
         switch self {
         case nil: ""

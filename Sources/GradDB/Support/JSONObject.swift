@@ -2,7 +2,7 @@
 // read these lines too, and expect rank before fields.
 
 /// A value of a JSON document.
-enum JSONValue {
+package enum JSONValue {
     case null
     case bool(Bool)
     case int(Int64)
@@ -11,7 +11,7 @@ enum JSONValue {
     case array([JSONValue])
     case object(JSONObject)
 
-    var text: String {
+    package var text: String {
         switch self {
         case .null: "null"
         case .bool(let value): value ? "true" : "false"
@@ -44,25 +44,46 @@ enum JSONValue {
 }
 
 /// Members in the order given.
-struct JSONObject {
-    typealias Member = (key: String, value: JSONValue)
+package struct JSONObject {
+    package typealias Member = (key: String, value: JSONValue)
 
     // Two arrays and not one of pairs: the compiler finds a circle in the latter.
     private var keys: [String]
     private var values: [JSONValue]
 
-    init(_ members: [Member]) {
+    package init(_ members: [Member]) {
         keys = members.map(\.key)
         values = members.map(\.value)
     }
 
-    mutating func append(_ key: String, _ value: JSONValue) {
+    package mutating func append(_ key: String, _ value: JSONValue) {
         keys.append(key)
         values.append(value)
     }
 
-    var text: String {
+    package var text: String {
         let members = zip(keys, values).map { "\(JSONValue.string($0).text): \($1.text)" }
         return "{" + members.joined(separator: ", ") + "}"
+    }
+}
+
+extension RowID {
+    package var json: JSONValue {
+        switch self {
+        case .int(let value): .int(value)
+        case .string(let value): .string(value)
+        }
+    }
+}
+
+extension FieldValue? {
+    package var json: JSONValue {
+        switch self {
+        case nil: .null
+        case .string(let value): .string(value)
+        case .int(let value): .int(value)
+        case .float(let value): .float(value)
+        case .bool(let value): .bool(value)
+        }
     }
 }

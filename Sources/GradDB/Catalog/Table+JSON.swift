@@ -1,0 +1,104 @@
+// What a database and its tables are, as JSON: format-spec/cli-json.md. The command line prints
+// these objects, the C ABI hands them out.
+
+extension Database {
+    /// `info` without a table.
+    package var infoJSON: JSONObject {
+        get throws {
+            let tables = try tableNames().map { name in
+                let table = try self.table(name)
+                return JSONValue.object(
+                    JSONObject([
+                        ("table", .string(table.name)), ("rows", .int(Int64(table.rowCount))),
+                        ("snapshot", .int(Int64(table.newestSnapshot))),
+                    ]))
+            }
+            return JSONObject([
+                ("database", .string(path)), ("format_version", .int(Int64(formatVersion))),
+                ("bytes", .int(Int64(bytes))), ("tables", .array(tables)),
+            ])
+        }
+    }
+}
+
+extension Table {
+    /// `create`.
+    package var schemaJSON: JSONObject {
+        JSONObject([
+            ("table", .string(name)), ("unit", .string(unit.rawValue)), ("layers", layersJSON),
+            ("fields", fieldsJSON), ("row_group", .int(Int64(rowsPerGroup))),
+        ])
+    }
+
+    /// `info` of a table.
+    package var infoJSON: JSONObject {
+        get throws {
+            let tags = self.tags.sorted { $0.key < $1.key }
+                .map { (key: $0.key, value: JSONValue.int(Int64($0.value))) }
+            return JSONObject([
+                ("table", .string(name)), ("unit", .string(unit.rawValue)),
+                ("rows", .int(Int64(rowCount))), ("snapshot", .int(Int64(newestSnapshot))),
+                ("row_group", .int(Int64(rowsPerGroup))),
+                ("segments", .int(Int64(try segmentCount))), ("bytes", .int(Int64(try bytes))),
+                ("layers", layersJSON), ("fields", fieldsJSON),
+                ("checkpoints", .array(try checkpoints.map { .object($0.json) })),
+                ("tags", .object(JSONObject(tags))),
+            ])
+        }
+    }
+
+    private var layersJSON: JSONValue {
+        .array(
+            layers.map { layer in
+                let codecs = self.codecs(of: layer).map { JSONValue.string($0.rawValue) }
+                return .object(
+                    JSONObject([
+                        ("name", .string(layer.name)), ("dims", .int(Int64(layer.dims))),
+                        ("codec", codecs.first ?? .null), ("codecs", .array(codecs)),
+                    ]))
+            })
+    }
+
+    private var fieldsJSON: JSONValue {
+        .array(
+            fields.map {
+                .object(
+                    JSONObject([("name", .string($0.name)), ("type", .string($0.type.rawValue))]))
+            })
+    }
+}
+
+extension CheckpointInfo {
+    package var json: JSONObject {
+        JSONObject([
+            ("name", .string(name)), ("step", step.map { .int($0) } ?? .null),
+            ("weight", weight.map { .float($0) } ?? .null), ("rows", .int(Int64(rows))),
+        ])
+    }
+}
+
+extension SnapshotInfo {
+    /// A line of `snapshots`.
+    package var json: JSONObject {
+        JSONObject([
+            ("snapshot", .int(Int64(number))), ("parent", .int(Int64(parent))),
+            ("time", .string(time)), ("message", .string(message)),
+            ("checkpoint", checkpoint.map { .string($0) } ?? .null), ("rows", .int(Int64(rows))),
+            ("segments", .int(Int64(segments))), ("bytes", .int(Int64(bytes))),
+            ("tags", .array(tags.map { .string($0) })),
+        ])
+    }
+}
+
+extension IngestResult {
+    /// What `ingest` says when it is done.
+    package func json(table: String, checkpoint: String) -> JSONObject {
+        JSONObject([
+            ("snapshot", .int(Int64(snapshot))), ("table", .string(table)),
+            ("checkpoint", .string(checkpoint)), ("rows", .int(Int64(rows))),
+            ("new_rows", .int(Int64(newRows))), ("skipped", .int(Int64(skipped))),
+            ("bytes", .int(Int64(bytes))), ("input_bytes", .int(Int64(inputBytes))),
+            ("seconds", .float(seconds)),
+        ])
+    }
+}

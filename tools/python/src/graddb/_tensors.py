@@ -1,0 +1,114 @@
+"""Vectors for the library: numpy arrays and torch tensors, by their memory.
+
+Nothing is copied where each row's elements lie side by side, whatever lies between the rows; other
+arrays, and types other than f32, f16 and bf16, are copied row-contiguous, to f32 where the type
+changes. float64 loses digits that way, which is said nowhere but here: gradients have none to lose.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Mapping, NamedTuple
+
+import numpy as np
+
+from . import _library, errors
+from ._call import encode
+
+Vectors = Any  # numpy.ndarray, torch.Tensor, or what numpy.asarray takes
+
+
+class Matrix(NamedTuple):
+    """A matrix in memory, and what keeps it there."""
+
+    address: int
+    rows: int
+    dims: int
+    row_stride: int  # bytes
+    dtype: int
+    owner: Any
+
+
+def _matrix(value: Vectors, what: str, allow_vector: bool) -> Matrix:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _torch_matrix(torch, value, what, allow_vector)
+    return _numpy_matrix(value, what, allow_vector)
+
+
+def _check_shape(shape: tuple[int, ...], what: str, allow_vector: bool) -> None:
+    if len(shape) == 2 or (len(shape) == 1 and allow_vector):
+        return
+    wanted = "[rows, dims] or [dims]" if allow_vector else "[rows, dims]"
+    raise errors.BadInput(f"{what} has shape {list(shape)}, but {wanted} is needed")
+
+
+def _torch_matrix(torch: Any, tensor: Any, what: str, allow_vector: bool) -> Matrix:
+    _check_shape(tuple(tensor.shape), what, allow_vector)
+    tensor = tensor.detach()
+    if tensor.ndim == 1:
+        tensor = tensor[None]
+    if tensor.is_complex() or tensor.layout != torch.strided:
+        raise errors.BadInput(f"{what} is a {tensor.dtype} tensor of layout {tensor.layout}; "
+                              "dense real numbers are needed")
+    kinds = {torch.float32: _library.F32, torch.float16: _library.F16,
+             torch.bfloat16: _library.BF16}
+    if tensor.dtype not in kinds:
+        tensor = tensor.to(torch.float32)
+    if tensor.device.type != "cpu":
+        tensor = tensor.cpu()
+    if tensor.shape[1] > 1 and tensor.stride(1) != 1:
+        tensor = tensor.contiguous()
+    tensor = tensor.resolve_neg()
+    rows, dims = tensor.shape
+    return Matrix(tensor.data_ptr(), rows, dims, tensor.stride(0) * tensor.element_size(),
+                  kinds[tensor.dtype], tensor)
+
+
+def _numpy_matrix(value: Any, what: str, allow_vector: bool) -> Matrix:
+    array = np.asarray(value)
+    _check_shape(array.shape, what, allow_vector)
+    if array.ndim == 1:
+        array = array[None]
+    if array.dtype.name == "bfloat16":  # of the package ml_dtypes
+        kind = _library.BF16
+    elif array.dtype == np.float16:
+        kind = _library.F16
+    else:
+        kind = _library.F32
+        if array.dtype != np.float32:
+            if array.dtype.kind not in "fiu":
+                raise errors.BadInput(f"{what} has dtype {array.dtype}; numbers are needed")
+            array = array.astype(np.float32)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.shape[1] > 1 and array.strides[1] != array.itemsize:
+        array = np.ascontiguousarray(array)
+    rows, dims = array.shape
+    return Matrix(array.__array_interface__["data"][0], rows, dims, array.strides[0], kind, array)
+
+
+class TensorArray:
+    """C structures for named tensors; keeps alive what they point to.
+
+    A bare array stands for the only layer of a table.
+    """
+
+    def __init__(self, vectors: Vectors | Mapping[str, Vectors], what: str,
+                 allow_vector: bool = False) -> None:
+        named = vectors if isinstance(vectors, Mapping) else {None: vectors}
+        self._owners: list[Any] = []
+        self.count = len(named)
+        self.array = (_library.Tensor * max(1, self.count))()
+        self.rows = 0
+        for target, (name, value) in zip(self.array, named.items()):
+            label = what if name is None else f"{what}, tensor {name!r}"
+            matrix = _matrix(value, label, allow_vector)
+            text = None if name is None else encode(name, "a layer's name")
+            self._owners += [matrix.owner, text]
+            target.name = text
+            target.data = matrix.address
+            target.rows = self.rows = matrix.rows
+            target.dims = matrix.dims
+            target.row_stride = matrix.row_stride
+            target.dtype = matrix.dtype
