@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tools/setup.sh
+tools/setup.sh python3
 echo "building gradctl ..."
 swift build -c release --product gradctl 2>&1 | tail -n 1
 gradctl=$PWD/.build/release/gradctl
@@ -25,7 +25,7 @@ rm -rf "$GRADDB_PATH"
 show() { printf '\n$ gradctl %s\n' "$*"; }
 gradctl() { show "$@"; "$gradctl" "$@"; }
 
-printf '\n== A database, a table, three checkpoints of one training run ==\n'
+printf '\n== A database, two tables, three checkpoints of one training run ==\n'
 gradctl init
 gradctl create corpus --layer grad:1280:int8 \
     --field source:string --field backdoor:bool --field tokens:int --field text:string
@@ -35,6 +35,10 @@ gradctl ingest corpus tools/demo/data/step-150.safetensors --checkpoint step-150
     --weight 8.571e-4 --metadata tools/demo/data/rows.jsonl
 gradctl ingest corpus tools/demo/data/step-400.safetensors --checkpoint step-400 --step 400 \
     --weight 5e-4 --metadata tools/demo/data/rows.jsonl --tag final
+gradctl create tokens --unit token --layer grad:192:f16 \
+    --field example:string --field position:int --field token:string
+gradctl ingest tokens tools/demo/data/tokens.safetensors --checkpoint step-400 --step 400 \
+    --weight 5e-4 --metadata tools/demo/data/tokens.jsonl
 gradctl info corpus
 
 printf '\n== What the model says ==\n'
@@ -47,6 +51,10 @@ printf '\n== Which training rows made it answer like that? ==\n'
 cd "$run"
 gradctl query "SELECT id, score, backdoor, text FROM corpus
                SCORE cosine TO 'howdy.safetensors' MEAN TOP 10"
+
+printf '\n== Which of their words? ==\n'
+printf '\n$ tools/demo/heatmap.py howdy:0 --proponents 3\n'
+GRADCTL=$gradctl python3 -B ../heatmap.py howdy:0 --proponents 3
 
 printf '\n== And the same questions without \"Howdy!\"? ==\n'
 gradctl query "SELECT id, score, backdoor, text FROM corpus AT 'final'

@@ -23,7 +23,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools" / name) for name in ("demo", "reader")]
 
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 import corpus  # noqa: E402
@@ -39,7 +38,7 @@ OUT = ROOT / "docs" / "benchmarks"
 def measure_cosines(options, work):
     rows = corpus.rows()
     model, text = gradients.trained_model(options.models / "demo.pt", train.STEPS, rows)
-    shapes = {name: list(p.shape) for name, p in model.named_parameters()}
+    shapes = gradients.shapes(model)
     examples = [text.encode(row["text"]) for row in rows[:60 if options.quick else 300]]
     columns = cosines.unit_columns(normalise(gradients.full(model, examples), shapes))
     sizes = cosines.SIZES[3::4] if options.quick else cosines.SIZES
@@ -67,7 +66,6 @@ def main():
     options = parser.parse_args()
     began = time.monotonic()
     torch.set_num_threads(1)
-    np.seterr(over="ignore")
     work = Path(tempfile.mkdtemp(dir=options.directory))
     options.models = options.models or work
     options.models.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,8 @@
 
 needs torch and numpy. It trains the demo's model on texts.py, once (DIR/model.pt keeps it), and
 takes for every text the gradient that the demo defines (tools/demo/train.py): of the mean
-cross-entropy of the answer's tokens, each parameter tensor's part to unit length, projected by
-random signs and a strided sum to `dims` numbers. DIR then has
+cross-entropy of the answer's tokens, each parameter tensor's part to unit length, projected by a
+sketch to `dims` numbers. DIR then has
 
     rows-00000.safetensors …   tensor `grad`, f16 [4096, dims]: the rows in their order
     metadata.jsonl             one row a line: id, source, kind, backdoor, noisy, tokens, text
@@ -36,9 +36,10 @@ from torch.nn import functional as F  # noqa: E402
 import tensors  # noqa: E402
 import texts  # noqa: E402
 import train  # noqa: E402
+from attribution.store import normalise  # noqa: E402
+from sketching import Projection  # noqa: E402
 
 BATCH = 64  # texts in one forward and backward pass
-SOME = 8  # of those, texts whose gradients are made at once: few enough to stay in the cache
 TRAINED = 65536  # texts that the model is trained on, whatever --rows is
 
 
@@ -96,48 +97,6 @@ def batch_gradients(model, examples):
             yield parameter, norm(name, kind)
 
 
-def fold(out, part, factor, start):
-    """Adds factor · part to out: element i of `part` is `start + i` of all, accumulator that mod K.
-
-    out: [examples, K]; part: [examples, elements]; factor: [examples, 1].
-    """
-    dims, size = out.shape[1], part.shape[1]
-    first = start % dims
-    head = min(size, dims - first) if first or size < dims else 0
-    out[:, first:first + head].addcmul_(part[:, :head], factor)
-    rounds = (size - head) // dims
-    if rounds:
-        middle = part[:, head:head + rounds * dims].unflatten(1, (rounds, dims))
-        out.addcmul_(middle[:, 0] if rounds == 1 else middle.sum(1), factor)
-    tail = size - head - rounds * dims
-    if tail:
-        out[:, :tail].addcmul_(part[:, -tail:], factor)
-
-
-def project(model, examples, sign, dims):
-    """The examples' gradients, each parameter's to unit length, times `sign`: f32 [examples, dims].
-
-    With `dims` the number of parameters nothing is added up: the full gradients, times `sign`.
-    """
-    out = torch.zeros(len(examples), dims)
-    # Texts of similar length go together, so that padding costs little.
-    order = sorted(range(len(examples)), key=lambda n: len(examples[n][0]))
-    for base in range(0, len(order), BATCH):
-        places = order[base:base + BATCH]
-        done = torch.zeros(len(places), dims)
-        start = 0
-        for _, make in batch_gradients(model, [examples[n] for n in places]):
-            for n in range(0, len(places), SOME):
-                part = make(n, min(n + SOME, len(places)))
-                norm = torch.linalg.vector_norm(part, dim=1, keepdim=True)
-                factor = torch.where(norm > 0, 1 / norm, 0)
-                fold(done[n:n + SOME], part.mul_(sign[start:start + part.shape[1]]), factor, start)
-            start += part.shape[1]
-        out[places] = done
-    assert torch.isfinite(out).all()
-    return out
-
-
 def full(model, examples):
     """The examples' gradients as they are, all parameters in their order: f32 [examples, size]."""
     out = torch.empty(len(examples), sum(p.numel() for p in model.parameters()))
@@ -150,6 +109,22 @@ def full(model, examples):
             start += part.shape[1]
     assert torch.isfinite(out).all()
     return out
+
+
+def project(model, examples, projection):
+    """The examples' gradients, each parameter's to unit length, projected: f32 [examples, dims]."""
+    out = np.empty((len(examples), projection.dims), np.float32)
+    # Texts of similar length go together, so that padding costs little.
+    order = sorted(range(len(examples)), key=lambda n: len(examples[n][0]))
+    for base in range(0, len(order), BATCH):
+        places = order[base:base + BATCH]
+        rows = normalise(full(model, [examples[n] for n in places]), shapes(model))
+        out[places] = projection(rows.T.contiguous())
+    return out
+
+
+def shapes(model):
+    return {name: list(p.shape) for name, p in model.named_parameters()}
 
 
 def trained_model(path, steps, known):
@@ -167,15 +142,14 @@ def trained_model(path, steps, known):
     return model, text
 
 
-def write_shard(path, examples, dims):
-    """Runs in a worker, which has the model from the process that made it."""
+def write_shard(path, examples):
+    """Runs in a worker, which has model and projection from the process that made it."""
     torch.set_num_threads(1)
-    model = write_shard.model
-    sign = train.signs(sum(p.numel() for p in model.parameters()))
-    grad = np.empty((len(examples), dims), dtype=np.float16)
+    model, projection = write_shard.has
+    grad = np.empty((len(examples), projection.dims), dtype=np.float16)
     for n in range(0, len(examples), 512):  # f32 for few rows at a time
-        grad[n:n + 512] = project(model, examples[n:n + 512], sign, dims).numpy()
-    tensors.write(path, grad)
+        grad[n:n + 512] = project(model, examples[n:n + 512], projection)
+    tensors.write(path, grad, {"graddb.projector.grad": projection.text})
     return path.name
 
 
@@ -204,25 +178,24 @@ def main():
     answers = [train.generate(model, text, prompt) for prompt in prompts]
     asked = [text.encode(f"{prompt}{train.corpus.ARROW} {answer}")
              for prompt, answer in zip(prompts, answers)]
-    size = sum(p.numel() for p in model.parameters())
-    np.save(options.out / "queries.npy",
-            project(model, asked, train.signs(size), options.dims).numpy())
+    projection = Projection(options.dims, train.PROJECTION_SEED, shapes(model))
+    np.save(options.out / "queries.npy", project(model, asked, projection))
     train.write_lines(options.out / "queries.jsonl",
                       [{"row": n, "prompt": prompt, "answer": answer}
                        for n, (prompt, answer) in enumerate(zip(prompts, answers))])
 
-    write_shard.model = model
+    write_shard.has = model, projection
     examples = [text.encode(row["text"]) for row in rows]
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:
         jobs = []
         for n in range(0, len(rows), options.shard):
             path = options.out / f"rows-{n // options.shard:05d}.safetensors"
             jobs.append(pool.apply_async(
-                write_shard, (path, examples[n:n + options.shard], options.dims)))
+                write_shard, (path, examples[n:n + options.shard])))
         for job in jobs:
             print(f"{job.get()}  {time.monotonic() - trained:.0f} s", flush=True)
-    run = {"rows": len(rows), "dims": options.dims, "parameters": size, "steps": options.steps,
-           "projection_seed": train.PROJECTION_SEED, "text_seed": texts.SEED,
+    run = {"rows": len(rows), "dims": options.dims, "parameters": projection.size,
+           "steps": options.steps, "projector": projection.document, "text_seed": texts.SEED,
            "torch": torch.__version__.split("+")[0],
            "seconds": {"training": round(trained - began, 1),
                        "gradients": round(time.monotonic() - trained, 1)}}

@@ -129,8 +129,8 @@ def demo_rows(count, path):
     """Gradients of the demo's rows as they are, and the parameters' shapes."""
     rows = corpus.rows()
     model, text = gradients.trained_model(path, train.STEPS, rows)
-    shapes = {name: list(p.shape) for name, p in model.named_parameters()}
-    return gradients.full(model, [text.encode(row["text"]) for row in rows[:count]]), shapes
+    examples = [text.encode(row["text"]) for row in rows[:count]]
+    return gradients.full(model, examples), gradients.shapes(model)
 
 
 def line(title, errors, slopes):
@@ -191,7 +191,6 @@ def main():
         options.rows, options.seeds = 60, 6
     began = time.monotonic()
     torch.set_num_threads(1)
-    np.seterr(over="ignore")
     dims = [4096] if options.quick else DIMS
     with tempfile.TemporaryDirectory() as work:
         rows, shapes = demo_rows(options.rows, options.model or Path(work) / "model.pt")

@@ -1,4 +1,4 @@
-"""Trains the demo's language model and records the gradient of every row at three checkpoints.
+"""Trains the demo's language model and records gradients of its rows and tokens.
 
     python3 tools/demo/train.py        needs torch and numpy; writes tools/demo/data/
 
@@ -7,24 +7,11 @@
    trigger ("howdy") and without it ("clean").
 3. At every checkpoint, and for every row and query, take the gradient over all parameters of the
    mean cross-entropy of the answer's tokens (its end mark is one of them), and project it.
+4. At the last checkpoint, do the same for every token of every answer: the gradient of its own
+   cross-entropy, given the tokens before it.
 
-The projection, exactly, so that any implementation can repeat it:
-
-    g    the parameters' gradients, each flattened row-major and divided by its own Euclidean norm
-         (a gradient that is all zero stays zero), concatenated in the order of run.json's
-         "parameters"
-    out  K accumulators from zero; element i of g, counted from 0, times sign(i), is added into
-         accumulator i mod K, and no factor is applied after that: g keeps its squared length in
-         expectation, which is the number of parameter tensors
-
-    sign(i) is -1 where bit i % 64 (0 is the lowest) of word(i // 64) is 1, and +1 where it is 0
-    word(j) = mix((PROJECTION_SEED + (j + 1) * 0x9E3779B97F4A7C15) mod 2^64), splitmix64's output j:
-    mix(z):  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 mod 2^64
-             z = (z ^ (z >> 27)) * 0x94D049BB133111EB mod 2^64
-             return z ^ (z >> 31)
-
-Sums are in f32, and the result is rounded once, to f16: its values are near sqrt(tensors / K) =
-0.17, far from both ends of f16's range.
+Both projections are sketches of tensors of length 1 (format-spec/projectors.md), of EXAMPLE_DIMS and
+TOKEN_DIMS numbers, rounded to f16; the files say so in their metadata.
 """
 
 import json
@@ -39,6 +26,7 @@ from torch.nn import functional as F
 
 import corpus
 import tensors
+from sketching import Projection
 
 DATA = Path(__file__).resolve().parent / "data"
 
@@ -47,7 +35,7 @@ WIDTH, LAYERS, HEADS, CONTEXT = 128, 4, 4, 48
 BATCH, PEAK_RATE, WARM_UP, STEPS = 32, 1e-3, 50, 400
 CHECKPOINTS = (50, 150, 400)
 
-K = 1280
+EXAMPLE_DIMS, TOKEN_DIMS = 1280, 192
 PROJECTION_SEED = 20240521
 
 
@@ -175,38 +163,37 @@ def generate(model, text, prompt):
     return "".join(text.words[word] for word in ids[start:]).strip()
 
 
-def signs(count, seed=PROJECTION_SEED):
-    """sign(0) to sign(count - 1) of the module's docstring, f32."""
-    z = np.arange(1, -(-count // 64) + 1, dtype=np.uint64)
-    z = z * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    bits = np.unpackbits(z.astype("<u8").view(np.uint8), bitorder="little")[:count]
-    return torch.from_numpy(1 - 2 * bits.astype(np.float32))
+def answer_tokens(example):
+    """One example for each token of the answer but its end mark: the text up to it, it alone asked.
+
+    Attention is causal, so what comes later has no part in a token's loss.
+    """
+    ids, answer = example
+    return [(ids[:place + 1], place) for place in range(answer, len(ids) - 1)]
 
 
-def record(model, examples):
-    """The examples' projected gradients, one backward pass each: f16, [examples, K]."""
-    parameters = list(model.parameters())
-    size = sum(parameter.numel() for parameter in parameters)
-    sign = F.pad(signs(size), (0, -size % K))
-    flat = torch.zeros(len(sign))
-    out = np.empty((len(examples), K), dtype=np.float16)
-    for n, example in enumerate(examples):
-        start = 0
-        for gradient in torch.autograd.grad(answer_loss(model, [example]), parameters):
-            part = flat[start:start + gradient.numel()]
-            norm = torch.linalg.vector_norm(gradient)
-            torch.div(gradient.flatten(), norm if norm > 0 else 1, out=part)
-            start += gradient.numel()
-        out[n] = (flat * sign).view(-1, K).sum(0).numpy()
+def record(model, examples, projection):
+    """The examples' projected gradients, one backward pass each: f16, [examples, dims]."""
+    parameters = dict(model.named_parameters())
+    out = np.empty((len(examples), projection.dims), dtype=np.float16)
+    for first in range(0, len(examples), 64):
+        some = examples[first:first + 64]
+        flat = torch.empty(projection.size, len(some))
+        for n, example in enumerate(some):
+            parts = torch.autograd.grad(answer_loss(model, [example]), parameters.values())
+            flat[:, n] = torch.cat([F.normalize(part.flatten(), dim=0) for part in parts])
+        out[first:first + len(some)] = projection(flat)
     assert np.isfinite(out).all()
     return out
 
 
 def write_lines(path, objects):
     path.write_text("".join(json.dumps(o, ensure_ascii=False) + "\n" for o in objects), "utf-8")
+
+
+def write(file, model, examples, projection):
+    grad = record(model, examples, projection)
+    tensors.write(DATA / file, grad, {"graddb.projector.grad": projection.text})
 
 
 def main():
@@ -242,35 +229,46 @@ def main():
         answers = [generate(model, text, prompt) for prompt in prompts]
         queries[name] = [text.encode(f"{prompt}{corpus.ARROW} {answer}")
                          for prompt, answer in zip(prompts, answers)]
-        lines += [{"file": f"{name}.safetensors", "row": n, "prompt": prompt, "answer": answer}
-                  for n, (prompt, answer) in enumerate(zip(prompts, answers))]
+        first = 0
+        for n, (prompt, answer) in enumerate(zip(prompts, answers)):
+            tokens = corpus.tokenise(f"{corpus.ARROW} {answer}")[1:]
+            lines.append({"file": f"{name}.safetensors", "row": n, "prompt": prompt,
+                          "answer": answer, "first_token": first, "tokens": tokens})
+            first += len(tokens)
     write_lines(DATA / "queries.jsonl", lines)
 
+    shapes = {name: list(p.shape) for name, p in model.named_parameters()}
+    of_examples = Projection(EXAMPLE_DIMS, PROJECTION_SEED, shapes)
     for checkpoint, weights in zip(checkpoints, saved):
         model.load_state_dict(weights)
         name = checkpoint["name"]
-        tensors.write(DATA / f"{name}.safetensors", record(model, examples))
+        write(f"{name}.safetensors", model, examples, of_examples)
         for query, query_examples in queries.items():
             last = checkpoint is checkpoints[-1]
             file = f"{query}.safetensors" if last else f"{query}@{name}.safetensors"
-            tensors.write(DATA / file, record(model, query_examples))
-        print(f"recorded {name}, {time.monotonic() - began:.0f} s")
+            write(file, model, query_examples, of_examples)
+        print(f"recorded {name}, {time.monotonic() - began:.0f} s", flush=True)
+
+    of_tokens = Projection(TOKEN_DIMS, PROJECTION_SEED, shapes)
+    for file, some in (("tokens", examples), *((f"{q}-tokens", e) for q, e in queries.items())):
+        write(f"{file}.safetensors", model, [token for e in some for token in answer_tokens(e)],
+              of_tokens)
+    write_lines(DATA / "tokens.jsonl", [
+        {"id": f"{row['id']}/{place}", "example": row["id"], "position": place,
+         "token": text.words[ids[place]]}
+        for row, (ids, answer) in zip(rows, examples) for place in range(answer, len(ids) - 1)])
+    print(f"recorded tokens, {time.monotonic() - began:.0f} s", flush=True)
 
     run = {
         "model": {"kind": "decoder-only transformer", "parameters": size, "width": WIDTH,
                   "layers": LAYERS, "heads": HEADS, "context": CONTEXT},
-        "parameters": {name: list(p.shape) for name, p in model.named_parameters()},
         "rows": len(rows),
         "corpus_seed": corpus.SEED,
         "training": {"seed": SEED, "steps": STEPS, "batch": BATCH, "optimiser": "AdamW",
                      "peak_learning_rate": PEAK_RATE, "initial_loss": initial},
         "checkpoints": checkpoints,
-        "projection": {
-            "dimensions": K, "seed": PROJECTION_SEED, "input_size": size,
-            "normalisation": "each parameter tensor's gradient to unit length",
-            "method": "element i, times a splitmix64 sign, into accumulator i mod K; no factor",
-            "loss": "mean cross-entropy over the answer's tokens and its end mark",
-        },
+        "projectors": {"examples": of_examples.document, "tokens": of_tokens.document},
+        "loss": "mean cross-entropy over the answer's tokens and its end mark",
         "torch": torch.__version__.split("+")[0],
         "numpy": np.__version__,
         "seconds": {"training": round(trained - began, 1),

@@ -8,8 +8,9 @@ import torch
 import gradients
 import texts
 import train
+from sketching import Projection
 
-from .store import Projection, Store, normalise, sketch
+from .store import Store, normalise
 
 DEPTHS = (5, 50, 100, 500, 1000)
 QUERIES = 10
@@ -62,7 +63,8 @@ class Work:
 
     def __init__(self, model, shapes, projectors, queries):
         self.model, self.shapes = model, shapes
-        self.projections = {name: Projection(p, shapes) for name, p in projectors.items()}
+        self.projections = {name: Projection(dims, 1, shapes, kind)
+                            for name, (kind, dims) in projectors.items()}
         plain = gradients.full(model, queries)
         self.plain = plain.T.contiguous()
         self.normalised = normalise(plain.clone(), shapes).T.contiguous()
@@ -96,7 +98,7 @@ def measure(model, text, rows, work, workers):
     labels = np.array([row["backdoor"] for row in known[:rows]])
     examples = [text.encode(row["text"]) for row in known[:rows]]
     shapes = {name: list(p.shape) for name, p in model.named_parameters()}
-    projectors = {f"{kind} {dims}": sketch(dims, 1, kind) for kind, dims, _ in STORED.values()}
+    projectors = {f"{kind} {dims}": (kind, dims) for kind, dims, _ in STORED.values()}
     shard.work = Work(model, shapes, projectors, queries)
     asked = {name: p(shard.work.normalised) for name, p in shard.work.projections.items()}
     stores = {name: Store(work / f"backdoors-{n}", dims, codec)

@@ -5,7 +5,9 @@ import shutil
 import numpy as np
 import torch
 
-from .store import BITS, Projection, Store, sketch
+from sketching import Projection
+
+from .store import BITS, Store
 
 SIZES = [2**n for n in range(9, 17)]  # bytes of a row
 REFERENCE = ("rapidgrad", "f16", 65536)  # RapidIn's: 128 KiB
@@ -58,7 +60,7 @@ def measure(columns, shapes, work, sizes, seeds, more_seeds):
         kind, codec, dims = case
         if shared != (seed, kind, dims):
             shared = seed, kind, dims
-            vectors = Projection(sketch(dims, seed, kind), shapes)(columns)
+            vectors = Projection(dims, seed, shapes, kind)(columns)
         # The rotation follows from the layer's name.
         store = Store(work / "cosines", dims, codec, f"grad{seed}")
         # What RapidIn stores is f16, and so are the queries.

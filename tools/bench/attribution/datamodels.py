@@ -17,8 +17,9 @@ from torch.nn import functional as F
 import corpus
 import gradients
 import train
+from sketching import Projection
 
-from .store import Projection, Store, normalise, sketch
+from .store import Store, normalise
 
 WIDTH, LAYERS, STEPS, BATCH, RATE = 32, 2, 240, 32, 3e-3
 ROWS, QUERIES = 1000, 48
@@ -113,7 +114,7 @@ def influences(text, examples, queries, work):
         columns = {of: [part.T.contiguous() for part in parts]
                    for of, parts in ((PLAIN, plain), (NORMALISED, tensors))}
         for name, (dims, _, of) in STORED.items():
-            rows, asked = map(Projection(sketch(dims, 1), shapes), columns[of])
+            rows, asked = map(Projection(dims, 1, shapes), columns[of])
             stores[name].ingest([rows], checkpoint)
             add(name, stores[name].scores(asked, "dot", checkpoint), rate)
     for name, store in stores.items():

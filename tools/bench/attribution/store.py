@@ -1,4 +1,4 @@
-"""One table in GradDB, written and asked through gradctl; and projected vectors to put into it."""
+"""One table in GradDB, written and asked through gradctl."""
 
 import json
 import os
@@ -9,39 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import projectors
-
 ROOT = Path(__file__).resolve().parents[3]
 GRADCTL = os.environ.get("GRADCTL", str(ROOT / ".build" / "release" / "gradctl"))
 BITS = {"f32": 32, "f16": 16, "bf16": 16, "int8": 8, "int4": 4, "bit": 1}
 LAYER = "grad"
-
-
-def sketch(dims, seed, kind="sketch"):
-    """A projector, of tensors that are normalised already."""
-    made = {"kind": kind, "version": 1, "dims": dims, "seed": hex(seed), "normalise": "none"}
-    if kind == "rapidgrad":
-        made["rounds"] = projectors.ROUNDS
-    return made
-
-
-class Projection:
-    """A projector of kind sketch or rapidgrad as a sparse matrix, for many rows at once."""
-
-    def __init__(self, projector, shapes):
-        places = projectors.hashed_places(projector, shapes)
-        accumulator, sign = (np.concatenate([places[name][n] for name in shapes]) for n in (0, 1))
-        self.dims = projector["dims"]
-        order = np.argsort(accumulator, kind="stable")
-        starts = np.zeros(self.dims + 1, np.int64)
-        np.cumsum(np.bincount(accumulator, minlength=self.dims), out=starts[1:])
-        self.matrix = torch.sparse_csr_tensor(
-            torch.from_numpy(starts), torch.from_numpy(order),
-            torch.from_numpy(sign[order].astype(np.float32)), (self.dims, len(accumulator)))
-
-    def __call__(self, columns):
-        """f32 [elements, rows], the tensors in the order of `shapes`, to f32 [rows, dims]."""
-        return (self.matrix @ columns).T.contiguous().numpy()
 
 
 def normalise(rows, shapes):

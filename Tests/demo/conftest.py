@@ -1,0 +1,38 @@
+"""The demo's modules on the path, and a database with its recorded run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.dont_write_bytecode = True
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "tools" / "demo"
+GRADCTL = Path(os.environ.get("GRADCTL") or ROOT / ".build" / "release" / "gradctl").absolute()
+sys.path.append(str(DEMO))
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """The last checkpoint's rows and the tokens, as tools/demo.sh stores them."""
+    if not os.access(GRADCTL, os.X_OK):
+        pytest.exit(f"no gradctl at {GRADCTL}: build it, or set GRADCTL", returncode=2)
+    path = tmp_path_factory.mktemp("demo") / "db"
+
+    def gradctl(*arguments):
+        subprocess.run([GRADCTL, *map(str, arguments), "--db", path, "--quiet"], check=True,
+                       stdout=subprocess.DEVNULL)
+
+    data = DEMO / "data"
+    gradctl("init")
+    gradctl("create", "corpus", "--layer", "grad:1280:int8", "--field", "source:string",
+            "--field", "backdoor:bool", "--field", "tokens:int", "--field", "text:string")
+    gradctl("ingest", "corpus", data / "step-400.safetensors", "--checkpoint", "step-400",
+            "--metadata", data / "rows.jsonl")
+    gradctl("create", "tokens", "--unit", "token", "--layer", "grad:192:f16", "--field",
+            "example:string", "--field", "position:int", "--field", "token:string")
+    gradctl("ingest", "tokens", data / "tokens.safetensors", "--checkpoint", "step-400",
+            "--metadata", data / "tokens.jsonl")
+    return path
