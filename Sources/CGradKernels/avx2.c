@@ -43,6 +43,27 @@ GK_INLINE gk_vector gk_canonical(gk_vector v) {
 
 #include "rotate_vector.h"
 
+// ---- projecting ----
+
+typedef __m256i gk_lanes;
+
+GK_INLINE gk_lanes gk_lanes_of(unsigned m) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_xor_si256(lane, _mm256_set1_epi32((int)m));
+}
+
+GK_INLINE gk_vector gk_move(gk_vector v, gk_lanes lanes) {
+    return _mm256_permutevar8x32_ps(v, lanes);
+}
+
+GK_INLINE gk_vector gk_flip_by(gk_vector v, uint64_t bits) {
+    const __m256i lane = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+    const __m256i moved = _mm256_sllv_epi32(_mm256_set1_epi32((int)bits), lane);
+    return _mm256_xor_ps(v, _mm256_and_ps(_mm256_castsi256_ps(moved), _mm256_set1_ps(-0.0f)));
+}
+
+#include "sketch_vector.h"
+
 // ---- dot products ----
 
 // vpmaddwd multiplies signed 16-bit numbers and adds pairs of products in 32 bits: exact for all
@@ -140,6 +161,9 @@ const gk_kernels gk_avx2_kernels = {
     .f16_to_f32 = f16_to_f32_avx2,
     .bf16_to_f32 = gk_elementwise_bf16_to_f32,
     .find_nonfinite = gk_elementwise_find_nonfinite,
+    .sketch = gk_sketch,
+    .add_signed = gk_add_signed,
+    .add_scaled = gk_elementwise_add_scaled,
     .rotate = gk_rotate,
     .max_magnitude = gk_elementwise_max_magnitude,
     .quantize_int8 = gk_elementwise_quantize_int8,

@@ -49,6 +49,25 @@ GK_INLINE gk_vector gk_canonical(gk_vector v) {
 
 #include "rotate_vector.h"
 
+// ---- projecting ----
+
+typedef __m512i gk_lanes;
+
+GK_INLINE gk_lanes gk_lanes_of(unsigned m) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_xor_si512(lane, _mm512_set1_epi32((int)m));
+}
+
+GK_INLINE gk_vector gk_move(gk_vector v, gk_lanes lanes) {
+    return _mm512_permutexvar_ps(lanes, v);
+}
+
+GK_INLINE gk_vector gk_flip_by(gk_vector v, uint64_t bits) {
+    return _mm512_mask_xor_ps(v, (__mmask16)bits, v, _mm512_set1_ps(-0.0f));
+}
+
+#include "sketch_vector.h"
+
 // ---- dot products ----
 
 // vpdpbusd multiplies unsigned by signed bytes: rows go in as row + 128, which is flipping their
@@ -153,6 +172,9 @@ const gk_kernels GK_TABLE = {
     .f16_to_f32 = f16_to_f32_avx512,
     .bf16_to_f32 = gk_elementwise_bf16_to_f32,
     .find_nonfinite = gk_elementwise_find_nonfinite,
+    .sketch = gk_sketch,
+    .add_signed = gk_add_signed,
+    .add_scaled = gk_elementwise_add_scaled,
     .rotate = gk_rotate,
     .max_magnitude = gk_elementwise_max_magnitude,
     .quantize_int8 = gk_elementwise_quantize_int8,

@@ -296,6 +296,13 @@ GK_ELEMENTWISE double gk_elementwise_sum_of_squares(const float *x, size_t count
     return gk_fold(lanes);
 }
 
+GK_ELEMENTWISE void gk_elementwise_add_scaled(const float *x, size_t count, float scale,
+                                              float *sums) {
+    const gk_f32 *restrict from = x;
+    gk_f32 *restrict to = sums;
+    for (size_t i = 0; i < count; i++) to[i] += from[i] * scale;
+}
+
 // ---- measuring ----
 
 // Vectors of 32 bytes, also where there are wider ones: hardware prefetchers keep ahead of them by

@@ -56,6 +56,33 @@ GK_INLINE gk_vector gk_canonical(gk_vector v) {
 
 #include "rotate_vector.h"
 
+// ---- projecting ----
+
+// Of bytes: those of the first register; for the second, those 16 further on.
+typedef uint8x16_t gk_lanes;
+
+GK_INLINE gk_lanes gk_lanes_of(unsigned m) {
+    const uint8x16_t byte = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return veorq_u8(byte, vdupq_n_u8((uint8_t)(4 * m)));
+}
+
+GK_INLINE gk_vector gk_move(gk_vector v, gk_lanes lanes) {
+    uint8x16x2_t bytes;
+    memcpy(&bytes, &v, sizeof bytes);
+    const uint8x16_t moved[2] = {vqtbl2q_u8(bytes, lanes),
+                                 vqtbl2q_u8(bytes, veorq_u8(lanes, vdupq_n_u8(16)))};
+    memcpy(&v, moved, sizeof v);
+    return v;
+}
+
+GK_INLINE gk_vector gk_flip_by(gk_vector v, uint64_t bits) {
+    const gk_vector_bits lane = {31, 30, 29, 28, 27, 26, 25, 24};
+    const gk_vector_bits moved = ((gk_vector_bits){0} + (uint32_t)bits) << lane;
+    return (gk_vector)((gk_vector_bits)v ^ (moved & 0x80000000u));
+}
+
+#include "sketch_vector.h"
+
 // ---- integer dot products ----
 
 // A step is summed in 32 bits: at most 65,536 bytes x 128 x 128 < 2^31, over both halves of a byte
@@ -327,6 +354,9 @@ const gk_kernels gk_neon_kernels = {
     .f16_to_f32 = f16_to_f32_neon,
     .bf16_to_f32 = gk_elementwise_bf16_to_f32,
     .find_nonfinite = gk_elementwise_find_nonfinite,
+    .sketch = gk_sketch,
+    .add_signed = gk_add_signed,
+    .add_scaled = gk_elementwise_add_scaled,
     .rotate = gk_rotate,
     .max_magnitude = gk_elementwise_max_magnitude,
     .quantize_int8 = gk_elementwise_quantize_int8,

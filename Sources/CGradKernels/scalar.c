@@ -11,6 +11,7 @@
 #endif
 #include "elementwise.h"
 #include "rotate_plain.h"
+#include "sketch_words.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -31,6 +32,33 @@ static void dot_int8_scalar(const int8_t *rows, size_t row_count, size_t stride,
             out[r] += sum;
         }
     }
+}
+
+static void sketch_scalar(const float *x, size_t count, uint64_t first_unit, uint64_t sign_key,
+                          uint64_t place_key, uint64_t units, float *sums) {
+    const gk_f32 *from = x;
+    gk_f32 *to = sums;
+    for (size_t begin = 0; begin < count; begin += GK_UNIT) {
+        const uint64_t unit = first_unit + begin / GK_UNIT;
+        const uint64_t word = gk_mix(gk_counter(sign_key, unit)), exchange = gk_exchange(word);
+        const uint64_t rotation = gk_rotation(place_key, unit / units, units);
+        const uint64_t base = (unit % units + rotation) % units * GK_UNIT;
+        const size_t rest = count - begin < GK_UNIT ? count - begin : GK_UNIT;
+        for (size_t i = 0; i < rest; i++)
+            to[base + (i ^ exchange)] += gk_signed(from[begin + i], word >> i);
+    }
+}
+
+static void add_signed_scalar(const float *x, size_t count, uint64_t first, uint64_t key,
+                              size_t dims, float *sums) {
+    const gk_f32 *from = x;
+    gk_f32 *to = sums;
+    const uint64_t blocks = dims / GK_UNIT + (dims % GK_UNIT != 0);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < dims; k++) {
+            const uint64_t word = gk_mix(gk_counter(key, (first + i) * blocks + k / GK_UNIT));
+            to[k] += gk_signed(from[i], word >> k % GK_UNIT);
+        }
 }
 
 static size_t int4_row_bytes(size_t dims) { return dims / 2 + dims % 2; }
@@ -148,6 +176,9 @@ const gk_kernels gk_scalar_kernels = {
     .f16_to_f32 = gk_elementwise_f16_to_f32,
     .bf16_to_f32 = gk_elementwise_bf16_to_f32,
     .find_nonfinite = gk_elementwise_find_nonfinite,
+    .sketch = sketch_scalar,
+    .add_signed = add_signed_scalar,
+    .add_scaled = gk_elementwise_add_scaled,
     .rotate = gk_rotate_plain,
     .max_magnitude = gk_elementwise_max_magnitude,
     .quantize_int8 = gk_elementwise_quantize_int8,

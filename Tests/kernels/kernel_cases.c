@@ -56,6 +56,9 @@ static const kernel_check kernel_checks[] = {
     {"hash", check_hash, 0, 0},
     {"read_bytes", check_read_bytes, 0, 0},
     {"multiply_int8", check_multiply_int8, 0, 0},
+    {"sketch", check_sketch, 0, 0},
+    {"add_signed", check_add_signed, 0, 0},
+    {"add_scaled", check_add_scaled, 0, 0},
 };
 #define KERNEL_CHECKS (sizeof kernel_checks / sizeof *kernel_checks)
 

@@ -66,6 +66,9 @@ void check_f32_to_bf16(kernel_case *c);
 void check_hash(kernel_case *c);
 void check_read_bytes(kernel_case *c);
 void check_multiply_int8(kernel_case *c);
+void check_sketch(kernel_case *c);
+void check_add_signed(kernel_case *c);
+void check_add_scaled(kernel_case *c);
 
 // Every half that can be read, and every number halfway between two that can be written.
 void check_all_halves(kernel_case *c);

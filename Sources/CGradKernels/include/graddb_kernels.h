@@ -82,6 +82,20 @@ typedef struct gk_kernels {
     // Index of the first NaN or infinity; `count` when there is none.
     size_t (*find_nonfinite)(const float *x, size_t count);
 
+    // ---- projecting (format-spec/projectors.md); inputs hold no NaN and no infinity, else the
+    //      sums that they meet are not finite, without a promise of their bits ----
+    // Adds elements of a tensor to the 64 * `units` accumulators `sums` of a sketch, `x` being those
+    // from element 64 * first_unit on; only the tensor's end may be in the middle of a unit. The
+    // keys are those of the tensor's streams 0 and 1. Accumulators begin with 0, not -0.
+    void (*sketch)(const float *x, size_t count, uint64_t first_unit, uint64_t sign_key,
+                   uint64_t place_key, uint64_t units, float *sums);
+    // sums[k] += x[i] or -x[i], for i from 0 and k < dims: negated where bit k%64 of word
+    // (first + i) * ceil(dims / 64) + k/64 of stream `key` is 1.
+    void (*add_signed)(const float *x, size_t count, uint64_t first, uint64_t key, size_t dims,
+                       float *sums);
+    // sums[i] += x[i] * scale, rounded twice.
+    void (*add_scaled)(const float *x, size_t count, float scale, float *sums);
+
     // ---- encoding ----
     // x[i] is negated where bit i%64 of signs[i/64] is 1; then a fast Walsh-Hadamard transform of
     // `count` (a power of two) elements in place, stages h = 1, 2, 4, ..., count/2, each

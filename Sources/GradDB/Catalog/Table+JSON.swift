@@ -51,11 +51,15 @@ extension Table {
         .array(
             layers.map { layer in
                 let codecs = self.codecs(of: layer).map { JSONValue.string($0.rawValue) }
-                return .object(
-                    JSONObject([
-                        ("name", .string(layer.name)), ("dims", .int(Int64(layer.dims))),
-                        ("codec", codecs.first ?? .null), ("codecs", .array(codecs)),
-                    ]))
+                var object = JSONObject([
+                    ("name", .string(layer.name)), ("dims", .int(Int64(layer.dims))),
+                    ("codec", codecs.first ?? .null), ("codecs", .array(codecs)),
+                ])
+                if let projector = layer.projector {
+                    object.append("projector", .object(projector.json))
+                    object.append("projector_hash", .string(projector.hash))
+                }
+                return .object(object)
             })
     }
 

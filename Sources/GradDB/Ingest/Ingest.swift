@@ -155,8 +155,7 @@ extension RowGroupPlan {
     fileprivate func inputBytes(_ table: TableDocument) -> UInt64 {
         pieces.reduce(0) { sum, piece in
             table.layers.reduce(sum) { sum, layer in
-                let matrix = try? piece.source.matrix(layer.name, allowVector: false)
-                return sum + UInt64(piece.sourceRows.count * (matrix?.rowBytes ?? 0))
+                sum + UInt64(piece.sourceRows.count * piece.source.inputBytes(perRowOf: layer.name))
             }
         }
     }

@@ -59,7 +59,7 @@ extension ProjectorDocument {
         "[" + items.joined(separator: ",") + "]"
     }
 
-    private static func quoted(_ string: String) -> String {
+    static func quoted(_ string: String) -> String {
         var text = "\""
         for scalar in string.unicodeScalars {
             switch scalar {

@@ -17,6 +17,8 @@ struct FileStatus {
 
     let kind: Kind
     let byteCount: Int
+    /// Whether it is a named pipe.
+    let isPipe: Bool
 
     init(of descriptor: FileDescriptor, name: String) throws(GradDBError) {
         var status = stat()
@@ -37,6 +39,7 @@ struct FileStatus {
 
     private init(_ status: stat) {
         byteCount = Int(status.st_size)
+        isPipe = status.st_mode & S_IFMT == S_IFIFO
         kind =
             switch status.st_mode & S_IFMT {
             case S_IFREG: .regular

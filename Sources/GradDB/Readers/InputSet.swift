@@ -16,6 +16,8 @@ package final class InputSet {
     private var isStreaming = false
     /// Sources that are open already.
     private var open: [any VectorSource] = []
+    /// Projects raw tensors, where the inputs hold those.
+    private let raw: RawInputs?
 
     /// - Parameters:
     ///   - paths: Files, directories (their .safetensors and .npy files in the order of their
@@ -24,11 +26,12 @@ package final class InputSet {
     ///     table of several layers must.
     ///   - standardInput: What `-` reads.
     ///   - spoolDirectory: Where large messages of a stream are kept, see `SafetensorsStream`.
+    ///   - raw: What projects the inputs, which then hold raw tensors; nil for vectors.
     ///
     /// Throws `badInput` for a path that does not exist and for a directory without inputs.
     package init(
         paths: [String], npyTensor: String?, standardInput: FileDescriptor = .standardInput,
-        spoolDirectory: String
+        spoolDirectory: String, raw: RawInputs? = nil
     ) throws(GradDBError) {
         var inputs: [InputPath] = []
         for path in paths {
@@ -41,6 +44,7 @@ package final class InputSet {
         pending = inputs.reversed()
         totalBytes = InputPath.totalBytes(inputs)
         self.npyTensor = npyTensor
+        self.raw = raw
         self.standardInput = SafetensorsStream(standardInput, spoolDirectory: spoolDirectory)
     }
 
@@ -50,6 +54,7 @@ package final class InputSet {
         pending = []
         totalBytes = sources.reduce(0) { $0 + $1.byteCount }
         npyTensor = nil
+        raw = nil
         standardInput = SafetensorsStream(.standardInput, spoolDirectory: "")
     }
 
@@ -58,14 +63,20 @@ package final class InputSet {
         if let source = open.popLast() { return source }
         while true {
             if isStreaming {
-                if let message = try standardInput.next() { return message }
+                if let message = try standardInput.next() { return try vectors(of: message) }
                 isStreaming = false
             }
             switch pending.popLast() {
-            case .file(let path, _): return try TensorFile(path, npyTensor: npyTensor)
+            case .file(let path, _):
+                return try vectors(of: try TensorFile(path, npyTensor: npyTensor))
             case .stream: isStreaming = true
             case nil: return nil
             }
         }
+    }
+
+    private func vectors(of file: TensorFile) throws(GradDBError) -> any VectorSource {
+        guard let raw else { return file }
+        return try raw.vectors(of: file)
     }
 }

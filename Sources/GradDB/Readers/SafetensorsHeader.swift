@@ -23,15 +23,15 @@ struct SafetensorsHeader {
     private let json = JSONText()
     /// Where the data section begins in the document, and how long it is.
     private let dataStart: Int
-    private let dataByteCount: Int
+    private let dataByteCount: Int?
     private(set) var tensors: [String: TensorInfo] = [:]
     /// What made them, by tensor, going by the metadata.
     private(set) var projectors: [String: ProjectorDocument] = [:]
 
     /// What `header` declares of a data section of `dataByteCount` bytes, which begins at offset
-    /// `dataStart` of the document.
+    /// `dataStart` of the document; nil where nobody knows how many follow.
     static func parse(
-        _ header: [UInt8], dataStart: Int, dataByteCount: Int
+        _ header: [UInt8], dataStart: Int, dataByteCount: Int?
     ) throws(FormatProblem) -> SafetensorsHeader {
         var parser = SafetensorsHeader(dataStart: dataStart, dataByteCount: dataByteCount)
         try parser.read(header.span)
@@ -39,7 +39,7 @@ struct SafetensorsHeader {
         return parser
     }
 
-    private init(dataStart: Int, dataByteCount: Int) {
+    private init(dataStart: Int, dataByteCount: Int?) {
         self.dataStart = dataStart
         self.dataByteCount = dataByteCount
     }
@@ -158,9 +158,10 @@ struct SafetensorsHeader {
         guard 0 <= begin, begin <= end else {
             throw problem("data_offsets [\(begin), \(end)] are no range; the file is damaged")
         }
-        guard end <= dataByteCount else {
+        let available = dataByteCount ?? .max - dataStart
+        guard end <= available else {
             throw problem(
-                "data_offsets [\(begin), \(end)] lie outside the \(dataByteCount) bytes of data; "
+                "data_offsets [\(begin), \(end)] lie outside the \(available) bytes of data; "
                     + "the file is truncated or damaged, copy it again")
         }
         guard let byteCount = dtype.byteCount(shape: entry.shape) else {
@@ -193,6 +194,7 @@ struct SafetensorsHeader {
             }
             covered += info.byteCount
         }
+        guard let dataByteCount else { return }
         let rest = dataStart + dataByteCount - covered
         guard rest == 0 else {
             throw FormatProblem(

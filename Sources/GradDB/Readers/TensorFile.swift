@@ -35,4 +35,20 @@ package struct TensorFile: VectorSource {
             throw error.reading("\(name), tensor \(Excerpt.quoted(tensor))")
         }
     }
+
+    package func read(
+        tensor: String, elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(GradDBError) {
+        guard let info = tensors[tensor], !buffer.isEmpty else { return }
+        let width = info.dtype.bitsPerElement / 8
+        precondition(
+            elements.lowerBound >= 0 && elements.upperBound * width <= info.byteCount,
+            "no such elements")
+        precondition(buffer.count == elements.count * width, "buffer of another size")
+        do {
+            try bytes.read(at: info.byteOffset + elements.lowerBound * width, into: buffer)
+        } catch {
+            throw error.reading("\(name), tensor \(Excerpt.quoted(tensor))")
+        }
+    }
 }

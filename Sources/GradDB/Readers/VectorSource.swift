@@ -11,6 +11,8 @@ package protocol VectorSource: Sendable {
     var tensors: [String: TensorInfo] { get }
     /// What made the tensors out of raw gradients, by tensor, where the input says so.
     var projectors: [String: ProjectorDocument] { get }
+    /// Bytes of the input that one row of a tensor is read from, for progress.
+    func inputBytes(perRowOf tensor: String) -> Int
     /// Copies rows `rows` of a tensor, raw little-endian bytes as stored, into all of `buffer`,
     /// whose size must be `rows.count * rowBytes` of the tensor's `matrix`. A vector is one row.
     ///
@@ -22,6 +24,10 @@ package protocol VectorSource: Sendable {
 }
 
 extension VectorSource {
+    package func inputBytes(perRowOf tensor: String) -> Int {
+        (try? matrix(tensor, allowVector: false).rowBytes) ?? 0
+    }
+
     /// The tensor `tensor` as rows of vectors, or `badInput` saying which tensor of which input is
     /// missing, of the wrong dtype or of the wrong shape. Ingest needs `[rows, dims]`; queries
     /// also take `[dims]` as one row and say so with `allowVector`.

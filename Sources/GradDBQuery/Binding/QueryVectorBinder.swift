@@ -62,6 +62,7 @@ struct QueryVectorBinder {
         _ file: any VectorSource, name: String, checkpoints: [CheckpointDocument]
     ) throws -> Vectors {
         let path = file.name
+        try refuseRawGradients(file)
         let count = try file.rowCount(of: layers.map(\.name), allowVector: true)
         guard count > 0 else {
             throw GradDBError(.badInput, "\(path) holds no query vectors: it has 0 rows")
@@ -101,6 +102,23 @@ struct QueryVectorBinder {
             table: view.table.name, layers: layers, hasRows: true)
         try agreement.check(file)
         for note in agreement.notes { log.notice("\(note)") }
+    }
+
+    /// Raw gradients are not projected silently: what a query costs, and by which projector it was
+    /// made, is its maker's to know.
+    private func refuseRawGradients(_ file: any VectorSource) throws {
+        for layer in layers where file.tensors[layer.name] == nil {
+            guard let projector = layer.projector else { continue }
+            let names = file.tensors.keys.sorted()
+            let known = projector.tensors.map { Set($0.map(\.name)) }
+            guard let raw = names.first(where: { known?.contains($0) ?? projector.selects($0) })
+            else { continue }
+            throw GradDBError(
+                .badInput,
+                "\(file.name) has no tensor '\(layer.name)', but raw gradients ('\(raw)'); make "
+                    + "vectors of them first: gradctl project --table \(view.table.name) "
+                    + "\(file.name) OUT")
+        }
     }
 
     // MARK: rows of the table

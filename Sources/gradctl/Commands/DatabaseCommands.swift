@@ -39,6 +39,7 @@ struct CreateCommand: ParsableCommand {
             Examples:
               gradctl create alpaca --layer grad:65536:int8 --field source:string --field tokens:int
               gradctl create tokens --unit token --layer attn:4096:f16 --layer mlp:8192:int8+bit
+              gradctl create alpaca --layer grad:65536 --projector sketch,seed=7,normalise=tensor
             """)
 
     @OptionGroup var globals: GlobalOptions
@@ -49,6 +50,13 @@ struct CreateCommand: ParsableCommand {
         name: .customLong("layer"),
         help: ArgumentHelp("A vector column.", valueName: "name:dims[:codec[+codec]]"))
     var layers: [String] = []
+
+    @Option(
+        name: .customLong("projector"),
+        help: ArgumentHelp(
+            "What makes a layer's vectors of raw gradients; dims are the layer's.",
+            valueName: "[layer=]spec"))
+    var projectors: [String] = []
 
     @Option(
         name: .customLong("field"), help: ArgumentHelp("A metadata column.", valueName: "name:type")
@@ -63,6 +71,7 @@ struct CreateCommand: ParsableCommand {
     func run() throws {
         var schema = TableSchema(
             name: table, layers: try layers.map(Self.layer), fields: try fields.map(Self.field))
+        try addProjectors(to: &schema)
         guard let unit = RowUnit(rawValue: unit) else {
             throw GradDBError(.usage, "--unit is example or token, not '\(self.unit)'")
         }
@@ -87,6 +96,30 @@ struct CreateCommand: ParsableCommand {
             .split(separator: "+", omittingEmptySubsequences: false)
             .map { try CodecKind(named: String($0)) }
         return TableSchema.LayerSchema(name: parts[0], dims: dims, codecs: codecs)
+    }
+
+    private func addProjectors(to schema: inout TableSchema) throws {
+        for text in projectors {
+            // The kind comes first in a specification, and has no "=".
+            let head = text.prefix { $0 != "," }
+            let name = head.lastIndex(of: "=").map { String(head[..<$0]) }
+            let specification = name.map { String(text.dropFirst($0.count + 1)) } ?? text
+            guard name != nil || schema.layers.count == 1 else {
+                throw GradDBError(
+                    .usage,
+                    "the table has several layers; say whose projector it is: "
+                        + "--projector \(schema.layers[0].name)=\(text)")
+            }
+            guard let index = schema.layers.firstIndex(where: { $0.name == name ?? $0.name }) else {
+                throw GradDBError(.usage, "--projector \(text): there is no layer '\(name ?? "")'")
+            }
+            guard schema.layers[index].projector == nil else {
+                throw GradDBError(
+                    .usage, "layer '\(schema.layers[index].name)' has two projectors; name one")
+            }
+            schema.layers[index].projector = try ProjectorDocument(
+                specification: specification, dims: schema.layers[index].dims)
+        }
     }
 
     private static func field(_ text: String) throws -> Field {

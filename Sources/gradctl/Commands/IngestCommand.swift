@@ -12,6 +12,9 @@ struct IngestCommand: ParsableCommand {
             safetensors documents on standard input, each preceded by its length as an unsigned \
             64-bit little-endian integer.
 
+            With --raw they hold raw gradients instead, [rows, ...shape] per tensor of the model, \
+            which the layers' projectors make vectors of on the way in (see create --projector).
+
             Either everything is stored, or nothing.
 
             Examples:
@@ -46,6 +49,9 @@ struct IngestCommand: ParsableCommand {
 
     @Option(parsing: .unconditional, help: "A message for the new snapshot.") var message = ""
 
+    @Flag(help: "The inputs are raw gradients: project them with the layers' projectors.")
+    var raw = false
+
     @Flag(help: "Leave out rows whose id the checkpoint has already.") var resume = false
 
     func validate() throws {
@@ -60,7 +66,8 @@ struct IngestCommand: ParsableCommand {
         let table = try writer.table(self.table)
         let inputs = try InputSet(
             paths: inputs, npyTensor: table.layers.count == 1 ? table.layers[0].name : nil,
-            spoolDirectory: writer.stagingDirectory)
+            spoolDirectory: writer.stagingDirectory,
+            raw: raw ? try RawInputs(table, cancellation: cancellation) : nil)
         let metadata = try metadata.map { try MetadataReader(path: $0, fields: table.fields) }
         var options = IngestOptions(checkpoint: checkpoint)
         options.step = step

@@ -63,6 +63,10 @@ struct InfoCommand: ParsableCommand {
                 + "snapshot \(table.newestSnapshot), \(try table.segmentCount) segments, "
                 + Units.bytes(try table.bytes))
         try Console.print("layers: " + table.layers.map(table.summary).joined(separator: ", "))
+        for layer in table.layers {
+            guard let projector = layer.projector else { continue }
+            try Console.print("projector of \(layer.name): \(projector)")
+        }
         let fields = table.fields.map { "\($0.name):\($0.type.rawValue)" }
         try Console.print("fields: " + (fields.isEmpty ? "none" : fields.joined(separator: ", ")))
         let tags = table.tags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }
