@@ -41,6 +41,12 @@ public func graddb_append(
             let result = try writer.ingest(
                 into: table, inputs: InputSet([batch]), metadata: metadata, options: options,
                 cancellation: cancellation)
+            if !result.unusedTensors.isEmpty {
+                Notes.add(
+                    "notice", "graddb.ingest",
+                    "these tensors are no layers of the table and were left out: "
+                        + result.unusedTensors.prefix(20).joined(separator: ", "))
+            }
             for note in result.notes { Notes.add("notice", "graddb.ingest", note) }
             return copyForC(result.json(table: table, checkpoint: options.checkpoint).text)
         }

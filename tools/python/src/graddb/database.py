@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import threading
 from typing import Any, Mapping, Sequence
+
+import numpy as np
 
 from . import errors
 from ._call import call, call_text, encode, library, log_notes
@@ -172,9 +175,13 @@ class Database:
 
 
 def _layer(name: str, spec: Any) -> dict[str, Any]:
-    layer: dict[str, Any] = {"name": name}
-    dims, codecs = (spec, None) if isinstance(spec, int) else spec
-    layer["dims"] = dims
+    """A layer as the library takes it."""
+    try:
+        dims, codecs = (spec, None) if isinstance(spec, (int, np.integer)) else spec
+        layer: dict[str, Any] = {"name": name, "dims": operator.index(dims)}
+    except (TypeError, ValueError):
+        raise errors.QueryError(f"layer {name!r} is given as {spec!r}; give its dims, or dims and "
+                                "codec: (65536, \"int8\")") from None
     if codecs is not None:
         layer["codecs"] = codecs.split("+") if isinstance(codecs, str) else list(codecs)
     return layer
