@@ -30,8 +30,9 @@ struct Gradctl: ParsableCommand {
             """,
         version: "gradctl \(GradDBVersion.current)",
         subcommands: [
-            InitCommand.self, CreateCommand.self, IngestCommand.self, RecodeCommand.self,
-            QueryCommand.self, ExplainCommand.self, InfoCommand.self, SnapshotsCommand.self,
+            InitCommand.self, CreateCommand.self, IngestCommand.self, CommitCommand.self,
+            StagedCommand.self, RecodeCommand.self, QueryCommand.self, ExplainCommand.self,
+            InfoCommand.self, SnapshotsCommand.self,
             TagCommand.self, CheckCommand.self, BenchCommand.self,
         ])
 }
