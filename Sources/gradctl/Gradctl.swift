@@ -31,8 +31,8 @@ struct Gradctl: ParsableCommand {
         version: "gradctl \(GradDBVersion.current)",
         subcommands: [
             InitCommand.self, CreateCommand.self, ProjectCommand.self, IngestCommand.self,
-            RecodeCommand.self, QueryCommand.self, ExplainCommand.self, InfoCommand.self,
-            SnapshotsCommand.self,
+            CommitCommand.self, StagedCommand.self, RecodeCommand.self, QueryCommand.self,
+            ExplainCommand.self, InfoCommand.self, SnapshotsCommand.self,
             TagCommand.self, CheckCommand.self, BenchCommand.self,
         ])
 }

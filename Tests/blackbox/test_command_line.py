@@ -9,8 +9,8 @@ import pytest
 
 from graddb import NOT_FOUND, OK, environment, run
 
-COMMANDS = ["init", "create", "ingest", "recode", "query", "explain", "info", "snapshots", "tag",
-            "check", "bench"]
+COMMANDS = ["init", "create", "ingest", "commit", "staged", "recode", "query", "explain", "info",
+            "snapshots", "tag", "check", "bench"]
 
 
 @pytest.fixture

@@ -151,15 +151,26 @@ package struct StagedDirectory: Sendable {
         _ table: UInt32, checkpoint: String, in database: String, catalog: Catalog,
         kernels: KernelSet
     ) throws -> StagedDirectory? {
+        var problem: GradDBError?
         for (segment, path) in all(in: database) {
             // Directories that are no part of this database must not keep it from working.
-            guard let found = try? StagedDirectory(at: path, kernels: kernels),
-                found.document.firstSegment == segment, found.document.table == table,
-                found.document.checkpoint.utf8.elementsEqual(checkpoint.utf8),
-                try found.isCurrent(catalog)
-            else { continue }
-            return found
+            let reservation: ReservationDocument? = try catalog.document(
+                Catalog.Key.reservation(segment))
+            guard reservation?.staged == true, reservation?.table == table else { continue }
+            do {
+                guard let found = try StagedDirectory(at: path, kernels: kernels),
+                    found.document.firstSegment == segment,
+                    found.document.checkpoint.utf8.elementsEqual(checkpoint.utf8),
+                    try found.isCurrent(catalog)
+                else { continue }
+                return found
+            } catch let error as GradDBError {
+                problem = GradDBError(
+                    error.kind, error.message + "; restore it, or remove \(path) to abandon it")
+            }
         }
+        // It may be the one that was asked for.
+        if let problem { throw problem }
         return nil
     }
 }

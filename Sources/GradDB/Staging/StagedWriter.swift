@@ -28,6 +28,9 @@ package final class StagedWriter {
     private var newRows = 0
     private var skipped = 0
 
+    /// Where the rank's files are.
+    var rankDirectory: String { place.rank.path }
+
     private enum State {
         case open, closed, abandoned
         case failed(GradDBError)

@@ -15,11 +15,13 @@ struct IngestCommand: ParsableCommand {
             With --raw they hold raw gradients instead, [rows, ...shape] per tensor of the model, \
             which the layers' projectors make vectors of on the way in (see create --projector).
 
-            Either everything is stored, or nothing.
+            Either everything is stored, or nothing. With --rank R/N, N processes (R from 0) write \
+            beside each other instead, and `gradctl commit` stores what they have written.
 
             Examples:
               gradctl ingest alpaca grads.safetensors --checkpoint step-300 --metadata rows.jsonl
               gradctl ingest alpaca shards/ --checkpoint step-300 --step 300 --weight 2e-5 --tag v1
+              gradctl ingest alpaca part-0/ --checkpoint step-300 --rank 0/8 --metadata part-0.jsonl
               python3 project.py | gradctl ingest alpaca - --checkpoint step-300 --resume
             """)
 
@@ -54,13 +56,26 @@ struct IngestCommand: ParsableCommand {
 
     @Flag(help: "Leave out rows whose id the checkpoint has already.") var resume = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Write one of several ranks, to be committed together.", valueName: "rank/ranks"))
+    var rank: RankOption?
+
     func validate() throws {
         if let weight, !weight.isFinite {
             throw ValidationError("--weight takes a finite number.")
         }
+        guard rank != nil else { return }
+        if metadata == nil {
+            throw ValidationError("--rank takes --metadata: only ids tell the ranks' rows apart.")
+        }
+        if tag != nil || !message.isEmpty {
+            throw ValidationError("--tag and --message belong to `gradctl commit`.")
+        }
     }
 
     func run() throws {
+        if let rank { return try writeRank(rank) }
         let cancellation = Interruption.watch()
         let writer = try DatabaseWriter(path: try globals.databasePath())
         let table = try writer.table(self.table)
@@ -85,21 +100,21 @@ struct IngestCommand: ParsableCommand {
         }
         bar.finish()
         let result = try outcome.get()
-        noteUnused(metadata, result)
+        noteUnused(metadata, tensors: result.unusedTensors, notes: result.notes)
         try report(result)
     }
 
-    private func noteUnused(_ metadata: MetadataReader?, _ result: IngestResult) {
+    func noteUnused(_ metadata: MetadataReader?, tensors: [String], notes: [String]) {
         if let keys = metadata?.undeclaredKeys, !keys.isEmpty {
             globals.note(
                 "these keys of the metadata are no fields of the table and were left out: "
                     + keys.sorted().prefix(20).joined(separator: ", "))
         }
-        for note in result.notes { globals.note(note) }
-        if !result.unusedTensors.isEmpty {
+        for note in notes { globals.note(note) }
+        if !tensors.isEmpty {
             globals.note(
                 "these tensors are no layers of the table and were left out: "
-                    + result.unusedTensors.prefix(20).joined(separator: ", "))
+                    + tensors.prefix(20).joined(separator: ", "))
         }
     }
 

@@ -226,7 +226,7 @@ struct CheckCommand: ParsableCommand {
 }
 
 extension TextTable {
-    fileprivate func printed() throws {
+    func printed() throws {
         for line in lines(width: Console.width(of: 1), bold: false) { try Console.print(line) }
     }
 }
