@@ -5,10 +5,13 @@ import numpy as np
 from graddb import Database
 
 DIMS = 512
-LAYERS = [f"grad:{DIMS}:f32+int8+bit", "head:33:f16"]
+LAYERS = [f"grad:{DIMS}:f32", f"turned:{DIMS}:int8+bit", f"signs:{DIMS}:bit", "head:33:f16"]
 FIELDS = ["part:int", "text:string"]
 # Every stored row, with every digit of its score: two tables that agree here hold the same bits.
-ASK = "SELECT id, row, score, part, text FROM t LAYERS '{layer}' SCORE dot TO '{query}' TOP {rows} EXACT"
+ASK = (
+    "SELECT id, row, score, part, text FROM t SCORE dot TO '{query}' LAYERS '{layer}' "
+    "TOP {rows} EXACT"
+)
 
 
 def rows(rank, count):
@@ -20,21 +23,19 @@ def rows(rank, count):
 def vectors(rank, count):
     random = np.random.default_rng(1000 + rank)
     return {
-        "grad": random.standard_normal((count, DIMS)).astype(np.float32),
-        "head": random.standard_normal((count, 33)).astype(np.float32),
+        name: random.standard_normal((count, int(dims))).astype(np.float32)
+        for name, dims, _ in (layer.split(":") for layer in LAYERS)
     }
 
 
 class Parts:
-    """Inputs of each rank, in one directory."""
+    """Inputs of each rank: a file, or a directory of several."""
 
-    def __init__(self, files, ranks, count):
+    def __init__(self, files, ranks, count, pieces=1):
         self.files = files
         self.ranks = ranks
         self.count = count
-        self.inputs = [
-            files.tensors(f"part-{rank}.safetensors", vectors(rank, count)) for rank in range(ranks)
-        ]
+        self.inputs = [self._write(rank, pieces) for rank in range(ranks)]
         self.metadata = [
             files.metadata(f"part-{rank}.jsonl", rows(rank, count)) for rank in range(ranks)
         ]
@@ -42,6 +43,16 @@ class Parts:
             "all.jsonl", [row for rank in range(ranks) for row in rows(rank, count)]
         )
         self.query = files.tensors("query.safetensors", vectors(999, 1))
+
+    def _write(self, rank, pieces):
+        whole = vectors(rank, self.count)
+        if pieces == 1:
+            return self.files.tensors(f"part-{rank}.safetensors", whole)
+        for piece in range(pieces):
+            rows = slice(self.count * piece // pieces, self.count * (piece + 1) // pieces)
+            tensors = {name: values[rows] for name, values in whole.items()}
+            file = self.files.tensors(f"part-{rank}/{piece:04}.safetensors", tensors)
+        return file.parent
 
     @property
     def total(self):
@@ -61,7 +72,7 @@ class Parts:
     def answers(self, database, by_row=True):
         """Of all rows, sorted by id; row numbers are left out where ranks came in another order."""
         found = {}
-        for layer in ("grad", "head"):
+        for layer in (layer.split(":")[0] for layer in LAYERS):
             lines = database.query(ASK.format(layer=layer, query=self.query, rows=self.total + 5))
             for line in lines:
                 del line["rank"]

@@ -79,7 +79,7 @@ def test_a_recode_makes_the_commit_impossible_and_says_what_to_do(table, parts):
     write_all(table, parts)
     table.recode("t", "int8", layer="grad")
     refused = table.run("commit", "t", "--checkpoint", "c", "--json").expect(FAILED)
-    assert "--abandon" in refused.error["message"]
+    assert "--abandon" in refused.error["error"]
     assert staged(table)[0]["problem"]
     table.run(*parts.arguments(0, "--resume")).expect(FAILED)
     gone = table.json("staged", "t", "--checkpoint", "c", "--abandon").line
@@ -92,7 +92,7 @@ def test_a_recode_makes_the_commit_impossible_and_says_what_to_do(table, parts):
 def test_unfinished_ranks_are_named(table, parts):
     table.run(*parts.arguments(1)).expect(OK)
     refused = table.run("commit", "t", "--checkpoint", "c", "--json").expect(FAILED)
-    assert "ranks 0, 2 of 3" in refused.error["message"]
+    assert "ranks 0, 2 of 3" in refused.error["error"]
     assert staged(table)[0]["unfinished"] == [0, 2]
     assert commit(table, "--partial")["rows"] == parts.count
     # What the others would have brought comes in another one.
@@ -109,13 +109,13 @@ def test_a_rank_has_one_writer_and_waits_for_nobody(table, parts):
         writer.stdin.write(frame(parts.inputs[0].read_bytes()))
         writer.stdin.flush()
         second = table.run(*parts.arguments(0, "--resume")).expect(LOCKED)
-        assert "rank 0" in second.error["message"]
+        assert "rank 0" in second.error["error"]
         table.run(*parts.arguments(1)).expect(OK)
         # Neither the database nor the other ranks are locked meanwhile.
         table.create("u", ["grad:8"])
         for command in (["commit", "t"], ["staged", "t", "--abandon"]):
             refused = table.run(*command, "--checkpoint", "c", "--json").expect(LOCKED)
-            assert "rank 0" in refused.error["message"]
+            assert "rank 0" in refused.error["error"]
         assert staged(table)[0]["writing"] == [0]
     finally:
         done = finish(writer).expect(OK)
@@ -153,7 +153,7 @@ def test_wrong_parameters_are_refused(table, parts, change, status, fragment):
     arguments = parts.arguments(1)
     at = arguments.index("--rank")
     refused = table.run(*arguments[:at], *arguments[at + 2 :], *change).expect(status)
-    assert fragment in refused.error["message"]
+    assert fragment in refused.error["error"]
     assert staged(table) == before
 
 
@@ -161,7 +161,7 @@ def test_a_rank_needs_ids(table, parts):
     refused = table.run(
         "ingest", "t", parts.inputs[0], "--checkpoint", "c", "--rank", "0/2", "--json"
     ).expect(USAGE)
-    assert "--metadata" in refused.error["message"]
+    assert "--metadata" in refused.error["error"]
     assert staged(table) == []
 
 
@@ -177,13 +177,13 @@ def test_nothing_staged_is_said(table):
 def test_resume_leaves_out_what_is_there(table, parts, files):
     table.run(*parts.arguments(0)).expect(OK)
     again = table.run(*parts.arguments(0)).expect(BAD_INPUT)
-    assert "--resume" in again.error["message"]
+    assert "--resume" in again.error["error"]
     done = table.run(*parts.arguments(0, "--resume")).expect(OK).line
     assert (done["rows"], done["skipped"], done["rank_rows"]) == (0, parts.count, parts.count)
     # 150 rows in groups of 64: the last is short, so that nothing can follow.
     more = parts.arguments(0, "--resume")
     more[more.index(parts.metadata[0])] = parts.metadata[1]
-    assert "not full" in table.run(*more).expect(FAILED).error["message"]
+    assert "not full" in table.run(*more).expect(FAILED).error["error"]
     # What another rank has is left out, too.
     other = parts.arguments(1, "--resume")
     other[other.index(parts.metadata[1])] = parts.metadata[0]
@@ -197,7 +197,7 @@ def test_ids_of_two_ranks_are_found_by_the_commit(table, parts, files):
     arguments[arguments.index(parts.metadata[1])] = mixed
     table.run(*arguments).expect(OK)
     refused = table.run("commit", "t", "--checkpoint", "c", "--json").expect(BAD_INPUT)
-    assert "id r0-0 comes twice" in refused.error["message"]
+    assert "id r0-0 comes twice" in refused.error["error"]
     assert table.info("t")["snapshot"] == 0 and staged(table)[0]["rows"] == 2 * parts.count
     table.check()
 
@@ -208,7 +208,7 @@ def test_bad_input_leaves_what_came_before(table, parts, files):
     arguments = parts.arguments(0, ranks=1)
     arguments[arguments.index(parts.metadata[0])] = short
     refused = table.run(*arguments).expect(BAD_INPUT)
-    assert "ends after 149 rows" in refused.error["message"]
+    assert "ends after 149 rows" in refused.error["error"]
     done = table.run(*parts.arguments(0, "--resume", ranks=1)).expect(OK).line
     assert done["rows"] + done["skipped"] == parts.count == done["rank_rows"]
     assert commit(table)["rows"] == parts.count
@@ -245,7 +245,7 @@ def test_flipped_bytes_are_refused_naming_the_file(table, parts, seed):
             bad[chance.randrange(end)] ^= 1 << chance.randrange(8)
             path.write_bytes(bad)
             refused = table.run("commit", "t", "--checkpoint", "c", "--json").expect(CORRUPT)
-            assert str(path.relative_to(table.path)) in refused.error["message"]
+            assert str(path.relative_to(table.path)) in refused.error["error"]
         path.write_bytes(whole)
     assert commit(table)["rows"] == parts.total
     table.check()

@@ -4,21 +4,22 @@ that one unkilled process would have stored."""
 import random
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gradient_files import Files
-from graddb import OK, SCALE, Database, finish
+from gradient_files import Files, frame
+from graddb import INTERRUPTED, LOCKED, OK, SCALE, Database, finish, wait_for_exit
 from staged_tables import Parts, commit, staged
 
-RANKS, ROWS = 8, 400
-ROUNDS = 2 * SCALE
+RANKS, ROWS = 8, 1200
+ROUNDS, KILLS_OF_A_RANK = 2 * SCALE, 8
 COMMIT_KILLS = 20 * SCALE
 
 
 @pytest.fixture(scope="module")
 def parts(gradctl, tmp_path_factory):
-    return Parts(Files(tmp_path_factory.mktemp("parts")), ranks=RANKS, count=ROWS)
+    return Parts(Files(tmp_path_factory.mktemp("parts")), ranks=RANKS, count=ROWS, pieces=30)
 
 
 @pytest.fixture(scope="module")
@@ -38,31 +39,74 @@ def rank_seconds(parts, tmp_path_factory):
     return sorted(times)[1]
 
 
+def stop(process, chance):
+    """A kill without warning; or a polite signal, which makes full row groups durable, and perhaps a
+    kill while that goes on."""
+    kind = chance.choice(["kill", "terminate", "both"])
+    if kind != "kill":
+        process.terminate()
+    if kind == "both":
+        time.sleep(chance.choice([0, 0.001, 0.003, 0.01, 0.03]))
+    if kind != "terminate":
+        process.kill()
+
+
+def write_rank(database, parts, rank, chance, seconds):
+    """Runs a rank until it is closed, and kills it on the way. Returns how often it was killed, and
+    how many rows were durable when it was resumed for the last time."""
+    kills = 0
+    while True:
+        arguments = parts.arguments(rank, "--resume")
+        if kills < KILLS_OF_A_RANK and chance.random() < 0.6:
+            # Fed so far and no further, so that it cannot have finished.
+            arguments[arguments.index(parts.inputs[rank])] = "-"
+            process = database.start(*arguments)
+            pieces = sorted(parts.inputs[rank].iterdir())
+            for piece in pieces[: chance.randrange(len(pieces))]:
+                process.stdin.write(frame(piece.read_bytes()))
+                process.stdin.flush()
+            stop(process, chance)
+            wait_for_exit(process)
+        else:
+            process = database.start(*arguments)
+            if kills < KILLS_OF_A_RANK:
+                # Sleeping is the point here: the moment of the kill is what varies.
+                time.sleep(chance.random() * seconds * 1.5)
+                stop(process, chance)
+        result = finish(process)
+        if result.status == OK:
+            assert result.line["rank_rows"] == ROWS
+            return kills, result.line["skipped"]
+        assert result.status == INTERRUPTED or result.status < 0, result
+        kills += 1
+
+
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_killed_ranks_are_resumed_until_done(parts, expected, rank_seconds, tmp_path, seed, number):
-    chance = random.Random(f"{seed} ranks {number}")
     database = parts.create(tmp_path / "db", row_group=32)
-    left, kills = set(range(RANKS)), 0
-    while left:
-        running = {rank: database.start(*parts.arguments(rank, "--resume")) for rank in sorted(left)}
-        patience = rank_seconds * chance.choice([0.5, 1, 2, 4, 8])
-        deadline = {rank: time.monotonic() + chance.random() * patience for rank in running}
-        for rank in sorted(running, key=deadline.get):
-            # Sleeping is the point here: the moment of the kill is what varies.
-            time.sleep(max(0.0, deadline[rank] - time.monotonic()))
-            # Late rounds let everybody finish.
-            if kills < 40:
-                running[rank].kill()
-            result = finish(running[rank])
-            kills += result.status < 0
-            if result.status >= 0:
-                assert result.expect(OK).line["rank_rows"] == ROWS
-                left.discard(rank)
-        database.check()
-        assert database.info("t")["snapshot"] == 0
-        for seen in staged(database):
-            assert seen["problem"] is None and seen["rows"] <= parts.total
-    print(f"{kills} kills")
+    with ThreadPoolExecutor(RANKS) as pool:
+        ranks = [
+            pool.submit(
+                write_rank, database, parts, rank, random.Random(f"{seed} {number} {rank}"),
+                rank_seconds,
+            )
+            for rank in range(RANKS)
+        ]  # fmt: skip
+        # Readers, and other writers, work beside them.
+        while not all(rank.done() for rank in ranks):
+            database.check()
+            assert database.info("t")["snapshot"] == 0
+            database.run("tag", "t", "beside", "--json").expect(OK, LOCKED)
+            for seen in staged(database):
+                assert seen["problem"] is None and seen["rows"] <= parts.total
+            time.sleep(0.05)
+        outcomes = [rank.result() for rank in ranks]
+    print(
+        f"{sum(kills for kills, _ in outcomes)} kills, of {RANKS} ranks "
+        f"{sum(0 < durable < ROWS for _, durable in outcomes)} went on half done"
+    )
+    (seen,) = staged(database)
+    assert seen["closed"] == RANKS and seen["writing"] == []
     assert commit(database)["rows"] == parts.total
     assert parts.answers(database) == expected
     assert list((database.path / "staged").iterdir()) == []

@@ -56,9 +56,10 @@ package struct RankJournal: Sendable {
     /// Where the lines that count end.
     private(set) var byteCount = 0
 
-    var rows: Int { pairs.reduce(0) { $0 + $1.rows } }
-    var groups: Int { pairs.reduce(0) { $0 + $1.groups } }
-    var bytes: UInt64 { pairs.reduce(0) { $0 + $1.sstBytes + $1.rowsBytes } }
+    /// Of all pairs.
+    private(set) var rows = 0
+    private(set) var groups = 0
+    var bytes: UInt64 { pairs.reduce(0) { $0 &+ $1.sstBytes &+ $1.rowsBytes } }
 
     /// Reads a rank's journal; one that was never begun is empty.
     ///
@@ -111,11 +112,14 @@ package struct RankJournal: Sendable {
             throw refuse("belongs to another rank, or to another staged ingest")
         }
         let most = pair.groups.multipliedReportingOverflow(by: rank.rowsPerGroup)
-        guard pair.file == pairs.count, pair.groups > 0, pair.rows > 0, !most.overflow,
+        guard pair.file == pairs.count, pair.groups > 0, !most.overflow,
+            pair.rows > 0, pair.rows <= Int(UInt32.max) - rows,
             (most.partialValue - rank.rowsPerGroup + 1...most.partialValue).contains(pair.rows),
             isWhole(rank)
         else { throw refuse("does not follow the line before it") }
         pairs.append(pair)
+        rows += pair.rows
+        groups += pair.groups
         isClosed = false
     }
 

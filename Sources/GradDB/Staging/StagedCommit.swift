@@ -82,7 +82,7 @@ extension DatabaseWriter {
             throw GradDBError(
                 .locked,
                 "\(StagedCommit.list(ranks)) of table '\(table.name)' at checkpoint '\(checkpoint)' "
-                    + "\(ranks.count == 1 ? "is" : "are") being written; wait until that is done")
+                    + "\(ranks.count > 1 ? "are" : "is") being written; wait until that is done")
         }
         return (directory, lock)
     }
@@ -139,6 +139,7 @@ private struct StagedCommit {
     }
 
     static func list(_ ranks: [Int]) -> String {
+        guard !ranks.isEmpty else { return "a rank" }
         let shown = ranks.prefix(12).map(String.init).joined(separator: ", ")
         return (ranks.count == 1 ? "rank " : "ranks ") + shown + (ranks.count > 12 ? ", …" : "")
     }
@@ -219,7 +220,7 @@ private struct StagedCommit {
                 let key = String($0.number)
                 return .init(
                     encoding: $0.number,
-                    bytes: rank.journal.pairs.reduce(0) { $0 + ($1.encodings[key] ?? 0) })
+                    bytes: rank.journal.pairs.reduce(0) { $0 &+ ($1.encodings[key] ?? 0) })
             }, firstRow: .max, lastRow: 0, added: table.head.snapshot + 1)
         var rows: [UInt64] = []
         var group: UInt32 = 0

@@ -105,10 +105,12 @@ package struct StagedDirectory: Sendable {
         for name in names(in: root(database)) where name.hasSuffix(".tmp") {
             try? FileManager.default.removeItem(atPath: root(database) + "/" + name)
         }
+        let directories = all(in: database)
+        guard !directories.isEmpty else { return }
         let kernels = try KernelSet.chosen()
         let created = try catalog.document(
             Catalog.Key.database, as: DatabaseDocument.self)?.created
-        for (segment, path) in all(in: database) {
+        for (segment, path) in directories {
             guard let found = try? StagedDirectory(at: path, kernels: kernels),
                 found.document.database == created, found.document.firstSegment == segment,
                 try catalog.document(

@@ -24,7 +24,7 @@ enum StagedRecords {
         else { throw StagedHash.damaged(path) }
         // What has the right hash may be as large as its writer made it.
         let bytes = try stored.withUnsafeBytes {
-            try Zstd.decompress($0, what: path, limit: 1 << 40)
+            try Zstd.decompress($0, what: path, limit: 1 << 36)
         }
         try bytes.withUnsafeBytes { bytes in
             var reader = ByteReader(bytes, what: path)

@@ -33,7 +33,7 @@ package final class FileLock {
 
     /// Whether someone holds the lock right now; a file that is not there is not locked.
     package static func isHeld(_ path: String) -> Bool {
-        let file = open(path, O_RDWR | O_CLOEXEC)
+        let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return false }
         defer { close(file) }
         return flock(file, LOCK_EX | LOCK_NB) != 0
