@@ -95,8 +95,15 @@ final class RankPlace {
         if here == nil { try writer.beginStaged(table, options, kernels) }
     }
 
-    /// Deletes what a process that was killed left beside the journal.
-    func removeUnlistedFiles(_ journal: JournalFile) throws {
+    /// Makes sure that what the journal lists is there, in its sizes, and deletes what a process that
+    /// was killed left beside it. Hashes are for the commit.
+    func tidyFiles(_ journal: JournalFile) throws {
+        for pair in journal.pairs {
+            let path = rank.sstPath(pair.file)
+            var status = stat()
+            guard stat(path, &status) == 0 else { throw StagedHash.missing(path) }
+            guard status.st_size == pair.sstBytes else { throw StagedHash.damaged(path) }
+        }
         let listed = Set(
             journal.pairs.flatMap { [rank.sstPath($0.file), rank.recordsPath($0.file)] })
         for name in StagedDirectory.names(in: rank.path) {

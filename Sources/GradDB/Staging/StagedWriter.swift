@@ -56,7 +56,7 @@ package final class StagedWriter {
         self.table = view.table
         document = place.directory.document
         journal = try JournalFile(rank, kernels: kernels)
-        try place.removeUnlistedFiles(journal)
+        try place.tidyFiles(journal)
         let groups = journal.pairs.reduce(0) { $0 + $1.groups }
         earlierRows = journal.pairs.reduce(0) { $0 + $1.rows }
         nextGroup = UInt32(groups)

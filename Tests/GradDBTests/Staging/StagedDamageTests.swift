@@ -53,7 +53,13 @@ import Testing
             let mask = UInt8(1) << UInt8.random(in: 0..<8, using: &random)
             try with(scene, file, { $0[place] ^= mask }, { refuse(scene, naming: $0) })
         }
-        try with(scene, file, { $0.removeLast() }, { refuse(scene, naming: $0) })
+        func isShort(_ path: String) {
+            refuse(scene, naming: path)
+            // Nor is anything added to it.
+            let writer = #expect(throws: GradDBError.self) { try scene.writer(rank: 0, of: 2) }
+            #expect(writer?.kind == .corrupt && writer?.message.contains(path) ?? false)
+        }
+        try with(scene, file, { $0.removeLast() }, isShort)
         try with(scene, file, { $0.append(0) }, { refuse(scene, naming: $0) })
         func removed(_ path: String) throws {
             try FileManager.default.removeItem(atPath: path)
