@@ -32,7 +32,10 @@ def database(tmp_path_factory):
     gradctl("ingest", "corpus", data / "step-400.safetensors", "--checkpoint", "step-400",
             "--metadata", data / "rows.jsonl")
     gradctl("create", "tokens", "--unit", "token", "--layer", "grad:192:f16", "--field",
-            "example:string", "--field", "position:int", "--field", "token:string")
+            "example:string", "--field", "position:int", "--field", "text:string")
+    described = path.with_name("tokens.jsonl")
+    with open(described, "w", encoding="utf-8") as file:
+        subprocess.run([sys.executable, "-B", DEMO / "tokens.py"], check=True, stdout=file)
     gradctl("ingest", "tokens", data / "tokens.safetensors", "--checkpoint", "step-400",
-            "--metadata", data / "tokens.jsonl")
+            "--metadata", described)
     return path

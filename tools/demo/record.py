@@ -27,6 +27,7 @@ import torch
 import corpus
 import graddb
 import tensors
+import tokens
 import train
 from graddb.torch import Recorder
 from train import Text, example_losses, generate, mean_loss, token_losses, write_lines
@@ -85,13 +86,6 @@ def save(file, grad, recorder):
     tensors.write(DATA / file, np.asarray(grad), {"graddb.projector.grad": document})
 
 
-def described_tokens(text, rows, examples):
-    """{id: the token's fields}, in the order of rows and places."""
-    return {f"{row['id']}/{place}": {"example": row["id"], "position": place,
-                                     "token": text.words[ids[place]]}
-            for row, (ids, answer) in zip(rows, examples) for place in range(answer, len(ids) - 1)}
-
-
 def trained(model, examples, began):
     """[(what run.json says of a checkpoint, the weights)]."""
     found = []
@@ -114,10 +108,10 @@ def ask(model, text):
                          for prompt, answer in zip(prompts, answers)]
         first = 0
         for n, (prompt, answer) in enumerate(zip(prompts, answers)):
-            tokens = corpus.tokenise(f"{corpus.ARROW} {answer}")[1:]
+            spoken = corpus.tokenise(f"{corpus.ARROW} {answer}")[1:]
             lines.append({"file": f"{name}.safetensors", "row": n, "prompt": prompt,
-                          "answer": answer, "first_token": first, "tokens": tokens})
-            first += len(tokens)
+                          "answer": answer, "first_token": first, "tokens": spoken})
+            first += len(spoken)
     return queries, lines
 
 
@@ -125,7 +119,7 @@ def rows_at_checkpoints(database, model, checkpoints, examples, rows, queries):
     """Records all rows and queries at each of [(about, weights)]; leaves the model at the last."""
     table = database.create_table("corpus", layers={"grad": (EXAMPLE_DIMS, "f16")},
                                   projectors={"grad": projector(EXAMPLE_DIMS)})
-    recorder = Recorder(model, table, dtype=torch.float16)
+    recorder = Recorder(model, table, projector=projector(EXAMPLE_DIMS), dtype=torch.float16)
     for about, weights in checkpoints:
         model.load_state_dict(weights)
         name = about["name"]
@@ -141,23 +135,21 @@ def rows_at_checkpoints(database, model, checkpoints, examples, rows, queries):
         print(f"recorded {name}", flush=True)
 
 
-def tokens_at_checkpoint(database, model, text, about, examples, rows, queries):
+def tokens_at_checkpoint(database, model, about, examples, rows, queries):
     """Records the answers' tokens of all rows and queries."""
     table = database.create_table(
         "tokens", layers={"grad": (TOKEN_DIMS, "f16")}, unit="token",
-        fields={"example": str, "position": int, "token": str},
+        fields={"example": str, "position": int, "text": str},
         projectors={"grad": projector(TOKEN_DIMS)})
-    recorder = Recorder(model, table, dtype=torch.float16)
-    described = described_tokens(text, rows, examples)
+    recorder = Recorder(model, table, projector=projector(TOKEN_DIMS), dtype=torch.float16)
+    described = {token["id"]: token for row in rows for token in tokens.of_row(row)}
     with table.writer(checkpoint=about["name"], step=about["step"],
                       weight=about["learning_rate"]) as writer:
         for ids, vectors in record_tokens(recorder, model, examples, [row["id"] for row in rows]):
             writer.append(vectors, ids=ids, fields={
                 field: [described[token][field] for token in ids]
-                for field in ("example", "position", "token")})
+                for field in ("example", "position", "text")})
     save("tokens.safetensors", table.read(list(described), checkpoint=about["name"]), recorder)
-    write_lines(DATA / "tokens.jsonl", [{"id": token, **fields}
-                                        for token, fields in described.items()])
     for query, answers in queries.items():
         found = {}
         names = [str(n) for n in range(len(answers))]
@@ -191,7 +183,7 @@ def run(database):
     queries, lines = ask(model, text)
     write_lines(DATA / "queries.jsonl", lines)
     rows_at_checkpoints(database, model, checkpoints, examples, rows, queries)
-    tokens_at_checkpoint(database, model, text, checkpoints[-1][0], examples, rows, queries)
+    tokens_at_checkpoint(database, model, checkpoints[-1][0], examples, rows, queries)
     about = {
         "model": {"kind": "decoder-only transformer", "parameters": size, "width": train.WIDTH,
                   "layers": train.LAYERS, "heads": train.HEADS, "context": train.CONTEXT},
