@@ -1,17 +1,11 @@
-"""The demo's modules on the path, and a database with its recorded run."""
+"""A database with the demo's recorded run."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.dont_write_bytecode = True
-ROOT = Path(__file__).resolve().parents[2]
-DEMO = ROOT / "tools" / "demo"
-GRADCTL = Path(os.environ.get("GRADCTL") or ROOT / ".build" / "release" / "gradctl").absolute()
-sys.path.append(str(DEMO))
+from demo_paths import DEMO, GRADCTL
 
 
 @pytest.fixture(scope="session")

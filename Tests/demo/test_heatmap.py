@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from conftest import DEMO, GRADCTL, ROOT
+from demo_paths import DEMO, GRADCTL, ROOT
 
 import corpus
 import heatmap
