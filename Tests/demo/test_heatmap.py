@@ -16,7 +16,7 @@ import tensors
 import tokens
 
 DATA = DEMO / "data"
-LIBRARY = ROOT / ".build" / "release" / "libgraddb.so"
+LIBRARY = os.environ.get("GRADDB_LIBRARY") or GRADCTL.with_name("libgraddb.so")
 
 
 def read_lines(name):
@@ -133,8 +133,7 @@ def test_a_query_that_is_not_recorded_is_named(database):
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path):
     """Its cells, one after the other, as a script with the Python package."""
-    sources = [str(ROOT / "tools" / "python" / "src"), str(ROOT / "tools" / "python")]
-    path = os.pathsep.join([*sources, os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(ROOT / "tools" / "python" / "src"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "GRADDB_LIBRARY": str(LIBRARY)}
     probe = subprocess.run([sys.executable, "-B", "-c", "import graddb; graddb.create"],
                            env=environment, cwd=tmp_path, capture_output=True, text=True)
