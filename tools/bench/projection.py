@@ -16,7 +16,6 @@ import argparse
 import math
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +147,7 @@ def table(truth, shapes, dims, seeds):
     return "".join(lines)
 
 
-def report(count, size, seeds, tables, seconds):
+def report(count, size, seeds, tables):
     return f"""# Projections: how far dot products are off
 
 Written by `tools/bench/projection.py`; its first lines say what is measured. Errors, not times.
@@ -176,9 +175,7 @@ a seed of `sketch` lets some of these meet whole, and most seeds none, so that i
 A layer [1024, 4096] whose input has 8 channels 60 times as large as the others, as large language models have them. Their
 columns repeat with a period that divides the dims, so that a strided sum lets each of them meet itself in every sheet.
 
-{tables[2]}
-Made in {seconds / 60:.0f} minutes on two cores.
-"""
+{tables[2]}"""
 
 
 def main():
@@ -190,7 +187,6 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.rows, options.seeds = 60, 6
-    began = time.monotonic()
     torch.set_num_threads(1)
     dims = [4096] if options.quick else DIMS
     with tempfile.TemporaryDirectory() as work:
@@ -204,7 +200,7 @@ def main():
     truth = Truth(unit_columns(heavy))
     tables.append(table(truth, shapes, [65536], options.seeds))
     if not options.quick:
-        text = report(options.rows, size, options.seeds, tables, time.monotonic() - began)
+        text = report(options.rows, size, options.seeds, tables)
         OUT.write_text(text, "utf-8")
 
 
