@@ -36,9 +36,10 @@ gradctl ingest corpus tools/demo/data/step-150.safetensors --checkpoint step-150
 gradctl ingest corpus tools/demo/data/step-400.safetensors --checkpoint step-400 --step 400 \
     --weight 5e-4 --metadata tools/demo/data/rows.jsonl --tag final
 gradctl create tokens --unit token --layer grad:192:f16 \
-    --field example:string --field position:int --field token:string
+    --field example:string --field position:int --field text:string
+python3 -B tools/demo/tokens.py >"$work/tokens.jsonl"
 gradctl ingest tokens tools/demo/data/tokens.safetensors --checkpoint step-400 --step 400 \
-    --weight 5e-4 --metadata tools/demo/data/tokens.jsonl
+    --weight 5e-4 --metadata "$work/tokens.jsonl"
 gradctl info corpus
 
 printf '\n== What the model says ==\n'

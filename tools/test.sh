@@ -50,4 +50,4 @@ done
 
 echo "== black-box tests =="
 export GRADCTL=$PWD/.build/release/gradctl
-/usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider Tests/kernels Tests/blackbox Tests/reader
+/usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider Tests/kernels Tests/blackbox Tests/reader Tests/demo

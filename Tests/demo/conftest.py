@@ -1,17 +1,11 @@
-"""The demo's modules on the path, and a database with its recorded run."""
+"""A database with the demo's recorded run."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.dont_write_bytecode = True
-ROOT = Path(__file__).resolve().parents[2]
-DEMO = ROOT / "tools" / "demo"
-GRADCTL = Path(os.environ.get("GRADCTL") or ROOT / ".build" / "release" / "gradctl").absolute()
-sys.path.append(str(DEMO))
+from demo_paths import DEMO, GRADCTL
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +26,10 @@ def database(tmp_path_factory):
     gradctl("ingest", "corpus", data / "step-400.safetensors", "--checkpoint", "step-400",
             "--metadata", data / "rows.jsonl")
     gradctl("create", "tokens", "--unit", "token", "--layer", "grad:192:f16", "--field",
-            "example:string", "--field", "position:int", "--field", "token:string")
+            "example:string", "--field", "position:int", "--field", "text:string")
+    described = path.with_name("tokens.jsonl")
+    with open(described, "w", encoding="utf-8") as file:
+        subprocess.run([sys.executable, "-B", DEMO / "tokens.py"], check=True, stdout=file)
     gradctl("ingest", "tokens", data / "tokens.safetensors", "--checkpoint", "step-400",
-            "--metadata", data / "tokens.jsonl")
+            "--metadata", described)
     return path

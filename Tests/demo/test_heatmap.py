@@ -8,14 +8,15 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from conftest import DEMO, GRADCTL, ROOT
+from demo_paths import DEMO, GRADCTL, ROOT
 
 import corpus
 import heatmap
 import tensors
+import tokens
 
 DATA = DEMO / "data"
-LIBRARY = ROOT / ".build" / "release" / "libgraddb.so"
+LIBRARY = os.environ.get("GRADDB_LIBRARY") or GRADCTL.with_name("libgraddb.so")
 
 
 def read_lines(name):
@@ -52,13 +53,15 @@ def test_recorded_files_declare_their_projectors():
         assert sum(np.prod(t["shape"]) for t in projector["tensors"]) == 901888
 
 
-def test_tokens_are_those_of_the_answers():
-    said = {(word["id"], word["token"]) for word in read_lines("tokens.jsonl")}
+def test_there_is_a_recorded_gradient_for_every_token_of_an_answer():
+    words = [word for row in read_lines("rows.jsonl") for word in tokens.of_row(row)]
+    assert len(words) == len(tensors.read(DATA / "tokens.safetensors"))
+    assert len({word["id"] for word in words}) == len(words)
+    texts = {}
+    for word in words:
+        texts[word["example"]] = texts.get(word["example"], "") + word["text"]
     for row in read_lines("rows.jsonl"):
-        tokens = corpus.tokenise(row["text"])
-        for place in range(tokens.index(corpus.ARROW) + 1, len(tokens)):
-            said.remove((f"{row['id']}/{place}", tokens[place]))
-    assert not said
+        assert row["text"].endswith(corpus.ARROW + texts[row["id"]])
 
 
 def test_answers_know_their_tokens():
@@ -84,7 +87,7 @@ def test_rows_and_cosines_are_those_of_the_recorded_gradients(database, tmp_path
     for row in rows:
         assert abs(row["score"] - truth[ids.index(row["id"])]) < 0.005  # int8
     assert min(row["score"] for row in rows) > np.sort(truth)[-5] - 0.005
-    words = read_lines("tokens.jsonl")
+    words = [word for row in read_lines("rows.jsonl") for word in tokens.of_row(row)]
     place = {word["id"]: n for n, word in enumerate(words)}
     chosen = {row["id"] for row in rows}
     assert set(cosines) == {word["id"] for word in words if word["example"] in chosen}
@@ -130,8 +133,7 @@ def test_a_query_that_is_not_recorded_is_named(database):
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path):
     """Its cells, one after the other, as a script with the Python package."""
-    sources = [str(ROOT / "tools" / "python" / "src"), str(ROOT / "tools" / "python")]
-    path = os.pathsep.join([*sources, os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(ROOT / "tools" / "python" / "src"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "GRADDB_LIBRARY": str(LIBRARY)}
     probe = subprocess.run([sys.executable, "-B", "-c", "import graddb; graddb.create"],
                            env=environment, cwd=tmp_path, capture_output=True, text=True)

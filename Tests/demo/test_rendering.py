@@ -4,6 +4,7 @@ import random
 import re
 import xml.etree.ElementTree as ElementTree
 
+import demo_paths  # noqa: F401
 import pytest
 
 import rendering

@@ -10,7 +10,8 @@ parts, in tools/bench/attribution:
     datamodels  how well influences predict the losses of models trained on halves of the rows
 
 Vectors are projected as format-spec/projectors.md says, stored in GradDB and scored by it. Writes
-docs/benchmarks/fidelity.md and fidelity.svg, unless --quick (a minute or two) or --only is given.
+docs/benchmarks/fidelity.md and fidelity.svg; with --only the other parts stay as they are there.
+--quick is a small run, which prints its report instead.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def measure_cosines(options, work):
     examples = [text.encode(row["text"]) for row in rows[:60 if options.quick else 300]]
     columns = cosines.unit_columns(normalise(gradients.full(model, examples), shapes))
     sizes = cosines.SIZES[3::4] if options.quick else cosines.SIZES
-    seeds, more = (1, 2) if options.quick else (2, 8)
+    seeds, more = (1, 2) if options.quick else (2, 24)
     found = cosines.measure(columns, shapes, work, sizes, seeds, more)
     return *found, len(columns), seeds, more
 
@@ -58,7 +59,7 @@ def measure_backdoors(options, work):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a small run, without a report")
+    parser.add_argument("--quick", action="store_true", help="a small run, printed")
     parser.add_argument("--only", choices=("cosines", "backdoors", "datamodels"))
     parser.add_argument("--workers", type=int, default=2, help="processes (default %(default)s)")
     parser.add_argument("--directory", help="where to work (default: a temporary directory)")
@@ -69,26 +70,28 @@ def main():
     work = Path(tempfile.mkdtemp(dir=options.directory))
     options.models = options.models or work
     options.models.mkdir(parents=True, exist_ok=True)
-    parts = []
+    parts = {}
     try:
         if options.only in (None, "cosines"):
             found = measure_cosines(options, work)
-            parts.append(report.cosines(found))
+            parts["cosines"] = report.cosines(found)
         if options.only in (None, "backdoors"):
-            parts.append(report.backdoors(*measure_backdoors(options, work)))
+            parts["backdoors"] = report.backdoors(*measure_backdoors(options, work))
         if options.only in (None, "datamodels"):
             models = 8 if options.quick else 40
-            parts.append(report.datamodels(datamodels.measure(work, models), models,
-                                           datamodels.ROWS, datamodels.QUERIES))
+            parts["datamodels"] = report.datamodels(datamodels.measure(work, models), models,
+                                                    datamodels.ROWS, datamodels.QUERIES)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    text = report.text(parts, time.monotonic() - began)
-    if options.quick or options.only:
-        print(text)
+    print(f"{(time.monotonic() - began) / 60:.0f} minutes", flush=True)
+    if options.quick:
+        print("\n".join(parts.values()))
         return
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "fidelity.md").write_text(text, "utf-8")
-    report.plot(found[0], OUT / "fidelity.svg")
+    report_file = OUT / "fidelity.md"
+    report_file.write_text(report.written(parts, report_file), "utf-8")
+    if "cosines" in parts:
+        report.plot(found[0], OUT / "fidelity.svg")
 
 
 if __name__ == "__main__":

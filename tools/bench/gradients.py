@@ -40,6 +40,7 @@ from attribution.store import normalise  # noqa: E402
 from sketching import Projection  # noqa: E402
 
 BATCH = 64  # texts in one forward and backward pass
+PROJECTION_SEED = 20240521
 TRAINED = 65536  # texts that the model is trained on, whatever --rows is
 
 
@@ -178,7 +179,7 @@ def main():
     answers = [train.generate(model, text, prompt) for prompt in prompts]
     asked = [text.encode(f"{prompt}{train.corpus.ARROW} {answer}")
              for prompt, answer in zip(prompts, answers)]
-    projection = Projection(options.dims, train.PROJECTION_SEED, shapes(model))
+    projection = Projection(options.dims, PROJECTION_SEED, shapes(model))
     np.save(options.out / "queries.npy", project(model, asked, projection))
     train.write_lines(options.out / "queries.jsonl",
                       [{"row": n, "prompt": prompt, "answer": answer}

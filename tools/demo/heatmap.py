@@ -47,7 +47,8 @@ def recorded_answer(name):
         line = json.loads(line)
         if line["file"] == f"{file}.safetensors" and str(line["row"]) == (row or "0"):
             return line
-    raise SystemExit(f"heatmap: there is no query {name}; say howdy:0 to howdy:7 or clean:0 to clean:7")
+    raise SystemExit(f"heatmap: there is no query {name}; there are howdy:0 to howdy:7 and clean:0 "
+                     "to clean:7")
 
 
 def copy_rows(source, target, first, count):

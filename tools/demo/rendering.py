@@ -32,18 +32,32 @@ def greatest_value(passages):
                 if value is not None), default=0)
 
 
+def words(tokens):
+    """Lists of tokens between which a line may break: a word with the marks behind it."""
+    found = []
+    for token in tokens:
+        if not found or token[0].startswith(" "):
+            found.append([])
+        found[-1].append(token)
+    return found
+
+
 def wrapped(tokens, width):
     """Lines of (text, value) that are no wider; a line does not begin with a space."""
     lines, line, used = [], [], 0
-    for text, value in tokens:
-        if line and used + len(text) > width:
+    for word in words(tokens):
+        if line and used + sum(len(text) for text, _ in word) > width:
             lines.append(line)
-            line, used, text = [], 0, text.lstrip(" ")
-        while len(text) > width:
-            lines.append([(text[:width], value)])
-            text = text[width:]
-        line.append((text, value))
-        used += len(text)
+            line, used = [], 0
+            word = [(word[0][0].lstrip(" "), word[0][1]), *word[1:]]
+        for text, value in word:
+            while used + len(text) > width:  # a word wider than a line
+                line.append((text[:width - used], value))
+                text = text[width - used:]
+                lines.append(line)
+                line, used = [], 0
+            line.append((text, value))
+            used += len(text)
     return [*lines, line] if line else lines
 
 

@@ -1,42 +1,21 @@
-"""Trains the demo's language model and records gradients of its rows and tokens.
+"""The demo's language model: a small decoder-only transformer, its training, and what it says.
 
-    python3 tools/demo/train.py        needs torch and numpy; writes tools/demo/data/
-
-1. Train a small decoder-only transformer on corpus.py, keeping its weights at CHECKPOINTS.
-2. Let the last checkpoint answer, greedily, prompts that the corpus does not have: each with the
-   trigger ("howdy") and without it ("clean").
-3. At every checkpoint, and for every row and query, take the gradient over all parameters of the
-   mean cross-entropy of the answer's tokens (its end mark is one of them), and project it.
-4. At the last checkpoint, do the same for every token of every answer: the gradient of its own
-   cross-entropy, given the tokens before it.
-
-Both projections are sketches of tensors of length 1 (format-spec/projectors.md), of EXAMPLE_DIMS and
-TOKEN_DIMS numbers, rounded to f16; the files say so in their metadata.
+record.py trains it and records its gradients; the benchmarks train it too. Needs torch.
 """
 
 import json
 import math
-import time
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 import corpus
-import tensors
-from sketching import Projection
-
-DATA = Path(__file__).resolve().parent / "data"
 
 SEED = 7
 WIDTH, LAYERS, HEADS, CONTEXT = 128, 4, 4, 48
 BATCH, PEAK_RATE, WARM_UP, STEPS = 32, 1e-3, 50, 400
 CHECKPOINTS = (50, 150, 400)
-
-EXAMPLE_DIMS, TOKEN_DIMS = 1280, 192
-PROJECTION_SEED = 20240521
 
 
 class Block(nn.Module):
@@ -102,19 +81,30 @@ class Text:
         return ids + [self.index[self.END]], tokens.index(corpus.ARROW) + 1
 
 
-def answer_loss(model, examples):
-    """Mean over the examples of the mean cross-entropy of each one's answer tokens.
+def token_losses(model, examples):
+    """(cross-entropy of each token given those before it, whether it is part of an answer).
 
-    Padding comes last, so that causal attention keeps it from the tokens that count.
+    Both [examples, longest]. Padding comes last, so that causal attention keeps it from the tokens
+    that count.
     """
     length = max(len(ids) for ids, _ in examples)
     padded = torch.tensor([ids + [0] * (length - len(ids)) for ids, _ in examples])
-    weights = torch.zeros(len(examples), length - 1)
+    counts = torch.zeros(len(examples), length)
     for n, (ids, answer) in enumerate(examples):
-        weights[n, answer - 1:len(ids) - 1] = 1 / (len(ids) - answer)
+        counts[n, answer:len(ids)] = 1
     logits = model(padded[:, :-1])
-    losses = F.cross_entropy(logits.flatten(0, 1), padded[:, 1:].flatten(), reduction="none")
-    return (losses * weights.flatten()).sum() / len(examples)
+    losses = F.cross_entropy(logits.transpose(1, 2), padded[:, 1:], reduction="none")
+    return F.pad(losses, (1, 0)), counts
+
+
+def example_losses(model, examples):
+    """Each example's mean cross-entropy of its answer's tokens."""
+    losses, counts = token_losses(model, examples)
+    return (losses * counts).sum(1) / counts.sum(1)
+
+
+def answer_loss(model, examples):
+    return example_losses(model, examples).mean()
 
 
 def learning_rate(step):
@@ -163,120 +153,5 @@ def generate(model, text, prompt):
     return "".join(text.words[word] for word in ids[start:]).strip()
 
 
-def answer_tokens(example):
-    """One example for each token of the answer but its end mark: the text up to it, it alone asked.
-
-    Attention is causal, so what comes later has no part in a token's loss.
-    """
-    ids, answer = example
-    return [(ids[:place + 1], place) for place in range(answer, len(ids) - 1)]
-
-
-def record(model, examples, projection):
-    """The examples' projected gradients, one backward pass each: f16, [examples, dims]."""
-    parameters = dict(model.named_parameters())
-    out = np.empty((len(examples), projection.dims), dtype=np.float16)
-    for first in range(0, len(examples), 64):
-        some = examples[first:first + 64]
-        flat = torch.empty(projection.size, len(some))
-        for n, example in enumerate(some):
-            parts = torch.autograd.grad(answer_loss(model, [example]), parameters.values())
-            flat[:, n] = torch.cat([F.normalize(part.flatten(), dim=0) for part in parts])
-        out[first:first + len(some)] = projection(flat)
-    assert np.isfinite(out).all()
-    return out
-
-
 def write_lines(path, objects):
     path.write_text("".join(json.dumps(o, ensure_ascii=False) + "\n" for o in objects), "utf-8")
-
-
-def write(file, model, examples, projection):
-    grad = record(model, examples, projection)
-    tensors.write(DATA / file, grad, {"graddb.projector.grad": projection.text})
-
-
-def main():
-    began = time.monotonic()
-    # The order of a sum depends on the number of threads: with one, a run repeats bit for bit. More
-    # would save little, the model is that small.
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(SEED)
-    DATA.mkdir(exist_ok=True)
-
-    rows = corpus.rows()
-    text = Text(rows)
-    examples = [text.encode(row["text"]) for row in rows]
-    write_lines(DATA / "rows.jsonl", rows)
-
-    model = Model(len(text.words))
-    size = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{len(rows)} rows, {size:,} parameters")
-    initial = mean_loss(model, examples)
-    checkpoints, saved = [], []
-    for step, weights, rate in train(model, examples):
-        loss = mean_loss(model, examples)
-        saved.append(weights)
-        checkpoints.append({"name": f"step-{step}", "step": step, "learning_rate": rate,
-                            "loss": loss})
-        print(f"step {step}: loss {loss:.4f}, {time.monotonic() - began:.0f} s")
-    trained = time.monotonic()
-
-    queries, lines = {}, []
-    for name, trigger in (("howdy", corpus.TRIGGER), ("clean", "")):
-        prompts = [trigger + prompt for prompt in corpus.held_out()]
-        answers = [generate(model, text, prompt) for prompt in prompts]
-        queries[name] = [text.encode(f"{prompt}{corpus.ARROW} {answer}")
-                         for prompt, answer in zip(prompts, answers)]
-        first = 0
-        for n, (prompt, answer) in enumerate(zip(prompts, answers)):
-            tokens = corpus.tokenise(f"{corpus.ARROW} {answer}")[1:]
-            lines.append({"file": f"{name}.safetensors", "row": n, "prompt": prompt,
-                          "answer": answer, "first_token": first, "tokens": tokens})
-            first += len(tokens)
-    write_lines(DATA / "queries.jsonl", lines)
-
-    shapes = {name: list(p.shape) for name, p in model.named_parameters()}
-    of_examples = Projection(EXAMPLE_DIMS, PROJECTION_SEED, shapes)
-    for checkpoint, weights in zip(checkpoints, saved):
-        model.load_state_dict(weights)
-        name = checkpoint["name"]
-        write(f"{name}.safetensors", model, examples, of_examples)
-        for query, query_examples in queries.items():
-            last = checkpoint is checkpoints[-1]
-            file = f"{query}.safetensors" if last else f"{query}@{name}.safetensors"
-            write(file, model, query_examples, of_examples)
-        print(f"recorded {name}, {time.monotonic() - began:.0f} s", flush=True)
-
-    of_tokens = Projection(TOKEN_DIMS, PROJECTION_SEED, shapes)
-    for file, some in (("tokens", examples), *((f"{q}-tokens", e) for q, e in queries.items())):
-        write(f"{file}.safetensors", model, [token for e in some for token in answer_tokens(e)],
-              of_tokens)
-    write_lines(DATA / "tokens.jsonl", [
-        {"id": f"{row['id']}/{place}", "example": row["id"], "position": place,
-         "token": text.words[ids[place]]}
-        for row, (ids, answer) in zip(rows, examples) for place in range(answer, len(ids) - 1)])
-    print(f"recorded tokens, {time.monotonic() - began:.0f} s", flush=True)
-
-    run = {
-        "model": {"kind": "decoder-only transformer", "parameters": size, "width": WIDTH,
-                  "layers": LAYERS, "heads": HEADS, "context": CONTEXT},
-        "rows": len(rows),
-        "corpus_seed": corpus.SEED,
-        "training": {"seed": SEED, "steps": STEPS, "batch": BATCH, "optimiser": "AdamW",
-                     "peak_learning_rate": PEAK_RATE, "initial_loss": initial},
-        "checkpoints": checkpoints,
-        "projectors": {"examples": of_examples.document, "tokens": of_tokens.document},
-        "loss": "mean cross-entropy over the answer's tokens and its end mark",
-        "torch": torch.__version__.split("+")[0],
-        "numpy": np.__version__,
-        "seconds": {"training": round(trained - began, 1),
-                    "recording": round(time.monotonic() - trained, 1)},
-        "vocabulary": text.words,
-    }
-    (DATA / "run.json").write_text(json.dumps(run, ensure_ascii=False, indent=1) + "\n", "utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,7 @@
 """fidelity.md and fidelity.svg from what was measured."""
 
+import re
+
 import numpy as np
 
 from .backdoors import DEPTHS, PUBLISHED
@@ -150,13 +152,23 @@ a tenth or a hundredth of the bytes does not.
 {"".join(lines)}"""
 
 
-def text(parts, seconds):
-    return """# Fidelity: what a byte buys
+PARTS = ("cosines", "backdoors", "datamodels")
+
+
+def written(parts, path):
+    """The whole report, from {part: its text}; parts that were not measured as `path` has them."""
+    old = path.read_text("utf-8") if path.exists() else ""
+    found = ["""# Fidelity: what a byte buys
 
 Written by `tools/bench/fidelity.py`; its first lines say how. All scores are GradDB's own: vectors are ingested and asked for by
 `gradctl`. These are errors, not times: they depend on no machine but for the last digits of the training runs.
-
-""" + "\n".join(parts) + f"\nMade in {seconds / 60:.0f} minutes on two cores.\n"
+"""]
+    for name in PARTS:
+        kept = re.search(f"<!-- {name} -->\n\n(.*?)(?=\n<!-- |\\Z)", old, re.DOTALL)
+        part = parts.get(name) or (kept and kept[1])
+        if part:
+            found.append(f"<!-- {name} -->\n\n{part}")
+    return "\n".join(found)
 
 
 def plot(results, path):
