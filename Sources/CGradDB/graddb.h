@@ -19,7 +19,9 @@
  * exception that a writer takes one call at a time (a second is refused). Calls block until they
  * are done; long ones take a cancellation that another thread can trip.
  *
- * Processes. A handle does not survive fork(): open the database again in the child.
+ * Processes. A handle of a database does not survive fork(): open it again in the child. There it
+ * can be read. It can be written to only where no process had written before the fork: the threads
+ * that write stay with the parent (GRADDB_FAILED says so).
  *
  * Memory. Pointers passed in are read (or written) during the call only, unless it says otherwise.
  * Texts are UTF-8 and end with a zero byte. A `char *` that is returned is freed with

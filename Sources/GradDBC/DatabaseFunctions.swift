@@ -25,6 +25,8 @@ public func graddb_create(
 ) -> OpaquePointer! {
     guarded(error) {
         let path = try text(path, "path")
+        ForkGuard.install()
+        try ForkGuard.requireOwnThreads()
         try Database.create(at: path)
         return Handles.make(try DatabaseHandle(path: path))
     } ?? nil

@@ -31,6 +31,7 @@ final class DatabaseHandle: Sendable {
             path.hasPrefix("/")
             ? path : FileManager.default.currentDirectoryPath + "/" + path
         self.path = path
+        ForkGuard.install()
         let mark = DatabaseMark(path)
         state = Mutex(State(reader: try Database(path: path), mark: mark))
     }
@@ -57,6 +58,7 @@ final class DatabaseHandle: Sendable {
     func write<R>(
         _ cancellation: Cancellation = Cancellation(), _ body: (DatabaseWriter) throws -> R
     ) throws -> R {
+        try ForkGuard.requireOwnThreads()
         let deadline = ContinuousClock.now + .seconds(lockTimeout.withLock { $0 })
         while true {
             do {

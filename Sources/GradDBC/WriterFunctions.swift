@@ -13,6 +13,7 @@ public func graddb_writer_open(
 ) -> OpaquePointer! {
     guarded(error) {
         let database = try handle(database)
+        try ForkGuard.requireOwnThreads()
         let given = try GradDBC.options(
             WriterText.self, try text(options, "options"), "options")
         return Handles.make(

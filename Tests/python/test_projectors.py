@@ -26,7 +26,8 @@ def raw(rng, rows=5):
 
 
 def check(projector, tensors, vectors):
-    true = reference.project(projector.document, tensors)
+    taken = {tensor["name"]: tensors[tensor["name"]] for tensor in projector.document["tensors"]}
+    true = reference.project(projector.document, taken)
     errors = np.linalg.norm(vectors - true, axis=1)
     assert vectors.shape == true.shape and (errors <= 1e-5 * np.linalg.norm(true, axis=1)).all()
 

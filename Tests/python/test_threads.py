@@ -1,5 +1,7 @@
 """Threads and processes: answers beside each other, the interpreter's lock, Ctrl-C, fork, memory."""
 
+import ctypes
+import multiprocessing
 import os
 import pickle
 import signal
@@ -151,17 +153,61 @@ def test_another_process_sees_commits_and_shows_its_own(db, table):
     assert len(table) == 203 and len(table.query("SCORE dot TO ROW 1001 TOP 300")) == 3
 
 
-def test_a_child_process_opens_the_database_by_itself(table):
-    assert len(table.query("SCORE dot TO ROW 5 TOP 20")) == 20
+def in_child(body):
+    """Runs `body` in a forked child that exits as Python does; gives its exit code."""
     child = os.fork()
     if child == 0:
+        code = 1
         try:
-            good = len(table.query("SCORE dot TO ROW 5 TOP 20")) == 20
-            os._exit(0 if good and len(table) == 200 else 3)
-        except BaseException:
-            os._exit(4)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert len(table) == 200
+            body()
+            code = 0
+        finally:
+            try:
+                sys.exit(code)
+            except SystemExit:
+                # What sys.exit() does in the end, without pytest's frames in between.
+                ctypes.CDLL(None).exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_child_process_may_read(table):
+    def read():
+        assert len(table.query("SCORE dot TO ROW 5 TOP 20")) == 20 and len(table) == 200
+
+    read()
+    assert in_child(read) == 0
+    assert in_child(lambda: None) == 0
+    read()
+
+
+def test_a_child_process_may_not_write_where_its_parent_has(table):
+    def write():
+        for call in (lambda: table.append(table.vectors, ids=range(200), checkpoint="b"),
+                     lambda: table.tag("v"), lambda: table.writer("b")):
+            with pytest.raises(graddb.Error, match="spawn"):
+                call()
+
+    assert in_child(write) == 0
+    assert len(table.snapshots()) == 1 and table.tags == {}
+
+
+def test_a_writer_stays_with_its_process(table):
+    writer = table.writer("b")
+    writer.append(table.vectors, ids=range(200))
+
+    def use():
+        with pytest.raises(graddb.Closed, match="process"):
+            writer.append(table.vectors, ids=range(200))
+
+    assert in_child(use) == 0
+    writer.close()
+    assert len(table.checkpoints()) == 2
+
+
+def test_processes_that_are_spawned_write(table):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        del table.vectors
+        assert pool.map(len, [table] * 4) == [200] * 4
 
 
 def test_databases_and_tables_can_be_pickled(db, table):

@@ -191,3 +191,17 @@ def test_a_forgotten_writer_lets_go(empty):
     with empty.writer("a", resume=True) as writer:
         writer.append(vectors()[:100], ids=range(100))
     assert empty.checkpoints()[0].rows == 100
+
+
+def test_a_script_can_be_run_again_from_its_beginning(db, empty):
+    """After a kill between close and commit, and after the commit, too."""
+    data = vectors()[:200]
+    for ranks in (2, 2):
+        with empty.writer("a", ranks=2, resume=True) as writer:
+            writer.append(data, ids=range(200))
+    assert writer.summary == (200, 0, 200, writer.summary.bytes)
+    assert empty.commit("a", partial=True).rows == 200
+    with empty.writer("a", resume=True) as writer:
+        assert writer.append(data, ids=range(200)) == (0, 200)
+    assert len(empty.snapshots()) == 1 and writer.snapshot.rows == 0
+    assert os.listdir(os.path.join(db.path, "staged")) == []

@@ -21,8 +21,12 @@ struct FloatMatrix: Sendable {
 
     /// Nil where OpenBLAS is not installed.
     static let loaded: FloatMatrix? = {
-        // OpenBLAS reads this when it is loaded.
-        setenv("OPENBLAS_NUM_THREADS", "1", 1)
+        // OpenBLAS reads this when it is loaded. Programs that load this library, and those that
+        // they start, keep their own setting.
+        let name = "OPENBLAS_NUM_THREADS"
+        let before = getenv(name).map { String(cString: $0) }
+        setenv(name, "1", 1)
+        defer { if let before { setenv(name, before, 1) } else { unsetenv(name) } }
         guard let library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL),
             let symbol = dlsym(library, "cblas_sgemm")
         else { return nil }

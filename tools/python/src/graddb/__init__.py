@@ -9,8 +9,8 @@ An embedded, on-disk database of compressed gradient vectors, and exact dot-prod
     r.ids, r.scores, r.to_pandas()
 
 Threads may share all objects; calls release the global interpreter lock. A writer takes one call at a
-time. After a fork the child opens the database by itself at the first use; writers stay with the
-process that made them.
+time. A process that is forked may read (it opens the database by itself), but not write where its
+parent has: RocksDB's threads stay there. Start writing processes with "spawn".
 """
 
 from ._call import Cancellation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import os
+import resource
 import threading
 from typing import Any, Mapping, Sequence
 
@@ -16,6 +17,14 @@ from .projector import projector_documents
 from .table import Table
 
 FIELD_TYPES = {str: "string", int: "int", float: "float", bool: "bool"}
+
+
+def _raise_file_limit() -> None:
+    """RocksDB keeps every file of a database open; the usual soft limit of 1,024 is a large
+    table's. The hard limit is what the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def open(path: str | os.PathLike[str], *, lock_timeout: float = 5.0) -> Database:
@@ -66,6 +75,7 @@ class Database:
                 self._opening = threading.Lock()
             with self._opening:
                 if self._number is None or self._process != os.getpid():
+                    _raise_file_limit()
                     number = call("graddb_open", encode(self.path, "a path"))
                     try:
                         call("graddb_set_lock_timeout", number, self._lock_timeout)
