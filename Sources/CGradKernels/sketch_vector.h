@@ -168,7 +168,7 @@ static void gk_add_signed(const float *x, size_t count, uint64_t first, uint64_t
     const uint64_t blocks = dims / GK_UNIT + (dims % GK_UNIT != 0);
     for (uint64_t b = 0; b < blocks; b++) {
         const uint64_t counter = gk_counter(key, first * blocks + b);
-        float *to = sums + b * GK_UNIT;
+        gk_f32 *to = (gk_f32 *)sums + b * GK_UNIT;
         const size_t rest = dims - b * GK_UNIT;
         if (rest >= GK_UNIT) {
             gk_add_signed_block(x, count, counter, blocks * GK_GAMMA, to);
