@@ -154,7 +154,7 @@ GK_INLINE void gk_add_signed_block(const gk_f32 *x, size_t count, uint64_t count
     for (int j = 0; j < GK_UNIT_VECTORS; j++) block[j] = gk_load(sums + j * GK_WIDTH);
     for (size_t i = 0; i < count; i++, counter += step) {
         const uint64_t word = gk_mix(counter);
-        const gk_vector element = (gk_vector){0} + x[i];
+        const gk_vector element = x[i] - (gk_vector){0};  // in every lane; -0 stays -0
 #pragma clang loop unroll(full)
         for (int j = 0; j < GK_UNIT_VECTORS; j++)
             block[j] += gk_flip_by(element, word >> (j * GK_WIDTH));

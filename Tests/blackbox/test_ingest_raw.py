@@ -13,7 +13,8 @@ RNG = np.random.default_rng(5)
 SHAPES = {"mlp.weight": (24, 16), "mlp.bias": (24,), "attn.weight": (16, 16), "ids": (3,)}
 LAYERS = {"mlp": projector("sketch", 192, "0x7", "tensor", match=["mlp.*"]),
           "attn": projector("dense", 64, "0x8", match=["attn.*"])}
-SPECIFICATIONS = ["mlp=sketch,seed=7,normalise=tensor,match=mlp.*", "attn=dense,dims=64,seed=0x8,match=attn.*"]
+SPECIFICATIONS = [
+    "mlp=sketch,seed=7,normalise=tensor,match=mlp.*", "attn=dense,dims=64,seed=0x8,match=attn.*"]
 
 
 def gradients(rows, **changes):
@@ -119,7 +120,8 @@ def test_raw_gradients_are_no_query(table, files):
 
 REFUSALS = {
     "missing": (gradients(1, **{"mlp.bias": None}), ["mlp.bias", "missing", "'mlp'"]),
-    "of another shape": (gradients(1, **{"mlp.bias": np.ones((1, 25), np.float32)}), ["mlp.bias", "[25]", "[24]"]),
+    "of another shape": (gradients(1, **{"mlp.bias": np.ones((1, 25), np.float32)}),
+                         ["mlp.bias", "[25]", "[24]"]),
     "new": (gradients(1, **{"mlp.gate": np.ones((1, 2), np.float32)}), ["mlp.gate", "new"]),
     "of other rows": (gradients(1, **{"mlp.bias": np.ones((2, 24), np.float32)}), ["mlp.bias", "rows"]),
     "not finite": (gradients(1, **{"attn.weight": np.full((1, 16, 16), np.nan, np.float32)}),
@@ -240,7 +242,8 @@ def test_who_says_nothing_is_taken_with_a_note(plain, files):
 
 def test_a_table_with_rows_takes_no_projector_over(plain, files):
     plain.ingest("t", saying(files, "a.safetensors", None), checkpoint="c")
-    done = plain.run("ingest", "t", saying(files, "b.safetensors", MADE), "--checkpoint", "c", "--json").expect()
+    source = saying(files, "b.safetensors", MADE)
+    done = plain.run("ingest", "t", source, "--checkpoint", "c", "--json").expect()
     assert "note" in done.stderr.decode() and "projector" not in layer_of(plain, "t")
 
 
@@ -251,8 +254,9 @@ def test_an_ingest_that_fails_takes_nothing_over(plain, files):
 
 
 @pytest.mark.parametrize("text", [
-    "no JSON", "[]", "{}", "null", '"x"', "", "\0", json.dumps(dict(MADE, version=2)), json.dumps(dict(MADE, seed="7")),
-    json.dumps(dict(MADE, seed="0x07")), json.dumps(dict(MADE, seed="0X7")), json.dumps(dict(MADE, kind="magic")),
+    "no JSON", "[]", "{}", "null", '"x"', "", "\0", json.dumps(dict(MADE, version=2)),
+    json.dumps(dict(MADE, seed="7")), json.dumps(dict(MADE, seed="0x07")),
+    json.dumps(dict(MADE, seed="0X7")), json.dumps(dict(MADE, kind="magic")),
     json.dumps(dict(MADE, dims=63)), json.dumps(dict(MADE, rounds=3)), json.dumps(dict(MADE, match=[])),
     json.dumps(dict(MADE, tensors=[])), json.dumps(dict(MADE, tensors=[{"name": "a", "shape": [-1]}])),
     json.dumps(dict(MADE, tensors=[{"name": n, "shape": [1]} for n in "ba"])),

@@ -80,7 +80,8 @@ def test_vectors_are_what_the_definition_gives(gradctl, files, tmp_path, kind, d
     assert (line["rows"], line["elements"]) == (ROWS, elements)
     assert line["bytes"] == elements * (4 if dtype == "F32" else 2)
     assert line["output"] == str(tmp_path / "out.safetensors")
-    assert line["layers"] == [{"name": "grad", "dims": wanted["dims"], "projector": wanted, "hash": line["hash"]}]
+    layer = {"name": "grad", "dims": wanted["dims"], "projector": wanted, "hash": line["hash"]}
+    assert line["layers"] == [layer]
 
 
 @pytest.mark.parametrize("normalise", ["none", "tensor"])
@@ -169,9 +170,11 @@ def test_a_zero_tensor_is_not_scaled(gradctl, files, tmp_path):
 
 @pytest.mark.parametrize("words, what", [
     ("scetch,dims=64", "scetch"), ("sketch", "dims"), ("sketch,dims=65", "64"), ("sketch,dims=0", "dims"),
-    ("sketch,dims=64,sead=1", "sead"), ("sketch,dims=64,seed=-1", "seed"), ("sketch,dims=64,dims=64", "twice"),
+    ("sketch,dims=64,sead=1", "sead"), ("sketch,dims=64,seed=-1", "seed"),
+    ("sketch,dims=64,dims=64", "twice"),
     ("dense,dims=1048577", "1048576"), ("sketch,dims=64,rounds=3", "rounds"), ("factored,dims=4", "rank"),
-    ("factored,rank=2x2,dims=5", "rank"), ("factored,rank=2", "rank"), ("rapidgrad,dims=8,rounds=1001", "rounds"),
+    ("factored,rank=2x2,dims=5", "rank"), ("factored,rank=2", "rank"),
+    ("rapidgrad,dims=8,rounds=1001", "rounds"),
     ("sketch,dims=64,normalise=row", "normalise"), ("sketch,dims=64,match=", "match"),
 ])
 def test_a_wrong_specification_is_a_usage_error(gradctl, files, tmp_path, words, what):
@@ -202,7 +205,8 @@ BAD = {
     "f64": (lambda: safetensors(GRADIENTS, "F64"), ["F64", "F32"]),
     "no axis of rows": (lambda: safetensors({"s": np.float32(3)}), ["s", "--single"]),
     "no tensors": (lambda: raw_safetensors({}, b""), ["no tensor"]),
-    "too large": (lambda: safetensors({"a": np.full((1, 70), 3e38, np.float32)}), ["not finite", "too large"]),
+    "too large": (lambda: safetensors({"a": np.full((1, 70), 3e38, np.float32)}),
+                  ["not finite", "too large"]),
     "cut off": (lambda: safetensors(GRADIENTS)[:-100], ["copy it again"]),
     "nothing": (lambda: b"", ["truncated"]),
 }

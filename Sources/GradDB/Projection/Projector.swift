@@ -61,6 +61,14 @@ package final class Projector: Sendable {
         }
     }
 
+    /// Bytes of f32 elements that are best added at once.
+    var stepBytes: Int {
+        switch method {
+        case .elements(let projection): 4 * projection.step
+        case .factored: 4
+        }
+    }
+
     func scratch() -> ProjectionScratch { ProjectionScratch(self) }
 }
 

@@ -24,7 +24,7 @@ extension ProjectorDocument: CustomStringConvertible {
     }
 
     /// What sets `self` apart from `other`, in a few words; empty where nothing does.
-    func difference(from other: ProjectorDocument) -> String {
+    package func difference(from other: ProjectorDocument) -> String {
         if kind != other.kind { return "the kinds differ" }
         if dims != other.dims { return "the dims differ" }
         if seed != other.seed { return "the seeds differ" }

@@ -126,7 +126,7 @@ final class TensorSums {
 
 extension UnsafeMutableBufferPointer<Float> {
     /// Memory that begins a cache line, set to zero.
-    static func aligned(count: Int) -> Self {
+    package static func aligned(count: Int) -> Self {
         let bytes = UnsafeMutableRawBufferPointer.allocate(
             byteCount: Swift.max(1, count) * MemoryLayout<Float>.stride, alignment: 64)
         let floats = bytes.bindMemory(to: Float.self)
