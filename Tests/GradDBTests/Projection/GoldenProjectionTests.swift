@@ -1,9 +1,8 @@
 // The golden files of format-spec/vectors/projectors, which another implementation has written.
 
 import Foundation
-import Testing
-
 import GradDB
+import Testing
 
 struct GoldenProjectionTests {
     static let directory = URL(fileURLWithPath: #filePath)

@@ -1,8 +1,7 @@
 // A gradient that comes in pieces: what it becomes depends on nothing but the gradient.
 
-import Testing
-
 import GradDB
+import Testing
 
 struct ProjectionStreamTests {
     static let row: [String: [Float]] = {

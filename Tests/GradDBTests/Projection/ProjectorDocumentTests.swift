@@ -1,9 +1,8 @@
 // A projector's identity: its text, its hash, and when two are the same.
 
 import Foundation
-import Testing
-
 import GradDB
+import Testing
 
 struct ProjectorDocumentTests {
     static let document = ProjectorDocument(
