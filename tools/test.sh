@@ -23,7 +23,7 @@ done
 emulator=()
 [ "$(uname -m)" = aarch64 ] ||
     emulator=(qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross)
-tools/setup.sh python3 python3-numpy python3-pytest --if-possible "${emulator[@]}"
+tools/setup.sh python3 python3-numpy python3-pytest python3-venv --if-possible "${emulator[@]}"
 
 echo "== building (release, with tests) =="
 log=$(mktemp)
@@ -51,3 +51,7 @@ done
 echo "== black-box tests =="
 export GRADCTL=$PWD/.build/release/gradctl
 /usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider Tests/kernels Tests/blackbox Tests/reader
+
+echo "== Python package =="
+GRADDB_LIBRARY=$PWD/.build/release/libgraddb.so tools/python/environment.sh
+.build/python/bin/python -B -m pytest -q -rs -p no:cacheprovider Tests/python

@@ -48,6 +48,7 @@ typedef struct graddb_cancellation graddb_cancellation;
 typedef struct graddb_database graddb_database;
 typedef struct graddb_result graddb_result;
 typedef struct graddb_writer graddb_writer;
+typedef struct graddb_projector graddb_projector;
 
 void graddb_string_free(char *text);
 
@@ -249,6 +250,33 @@ int32_t graddb_result_is_plan(const graddb_result *result);
 const char *graddb_result_plan_json(const graddb_result *result);
 const char *graddb_result_plan_text(const graddb_result *result);
 void graddb_result_free(graddb_result *result);
+
+/* -------------------------------------------------------------------------------- projectors -- */
+
+/* One tensor of raw gradients for all rows of a call. */
+typedef struct graddb_raw_tensor {
+    const char *name;
+    const void *data;     /* row 0; the elements of a row lie side by side, row-major */
+    const int64_t *shape; /* of one row: `rank` extents; NULL for rank 0 */
+    int64_t row_stride;   /* bytes from one row to the next */
+    int32_t rank;
+    int32_t dtype; /* GRADDB_F32, GRADDB_F16 or GRADDB_BF16 */
+} graddb_raw_tensor;
+
+/* Makes a projector (format-spec/projectors.md) from its JSON object, or from a specification like
+ * "sketch,dims=65536,seed=7,normalise=tensor". */
+graddb_projector *graddb_projector_create(const char *projector, graddb_error **error);
+/* {"projector": {...}, "hash": "<16 digits>", "text": "..."}: `text` is what goes into the metadata
+ * of a file of its vectors. After the first rows the projector has its tensors. */
+char *graddb_projector_info(graddb_projector *projector, graddb_error **error);
+/* Projects `rows` rows: row i of `vectors` [rows, dims] is that of row i of the tensors. The first
+ * call fixes the names and shapes of the tensors, of which the projector takes those that it names
+ * or matches. `capacity` is the number of floats that `vectors` has room for. */
+int32_t graddb_projector_project(graddb_projector *projector, const graddb_raw_tensor *tensors,
+                                 size_t tensor_count, int64_t rows, float *vectors, size_t capacity,
+                                 int32_t threads, graddb_cancellation *cancellation,
+                                 graddb_error **error);
+void graddb_projector_free(graddb_projector *projector);
 
 #ifdef __cplusplus
 }

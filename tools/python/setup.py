@@ -33,7 +33,12 @@ def version():
 
 
 def build_library():
-    """Runs Swift; returns the library's path. Ends with one clear message where it cannot."""
+    """Runs Swift; returns the library's path. Ends with one clear message where it cannot.
+
+    GRADDB_LIBRARY names one that is built already.
+    """
+    if os.environ.get("GRADDB_LIBRARY"):
+        return Path(os.environ["GRADDB_LIBRARY"])
     root = checkout()
     if root is None:
         sys.exit("graddb: the library is built from GradDB's repository, which is not here. Install "

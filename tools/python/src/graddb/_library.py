@@ -20,6 +20,11 @@ class Tensor(Structure):
                 ("row_stride", c_int64), ("dtype", c_int32)]
 
 
+class RawTensor(Structure):
+    _fields_ = [("name", c_char_p), ("data", c_void_p), ("shape", POINTER(c_int64)),
+                ("row_stride", c_int64), ("rank", c_int32), ("dtype", c_int32)]
+
+
 class Column(Structure):
     _fields_ = [("name", c_char_p), ("values", c_void_p), ("offsets", c_void_p),
                 ("validity", c_void_p), ("rows", c_int64), ("type", c_int32)]
@@ -61,6 +66,10 @@ FUNCTIONS = {
     "graddb_writer_close": (TEXT, [HANDLE]),
     "graddb_commit": (TEXT, [HANDLE, c_char_p, c_char_p, HANDLE]),
     "graddb_abandon": (c_int32, [HANDLE, c_char_p, c_char_p]),
+    "graddb_projector_create": (HANDLE, [c_char_p]),
+    "graddb_projector_info": (TEXT, [HANDLE]),
+    "graddb_projector_project": (c_int32, [HANDLE, POINTER(RawTensor), c_size_t, c_int64,
+                                           POINTER(c_float), c_size_t, c_int32, HANDLE]),
     "graddb_result_column": (c_int32, [HANDLE, c_int64, POINTER(Column)]),
 }
 INFALLIBLE = {
@@ -76,6 +85,7 @@ INFALLIBLE = {
     "graddb_cancellation_free": (None, [HANDLE]),
     "graddb_close": (None, [HANDLE]),
     "graddb_writer_earlier_rows": (c_int64, [HANDLE]),
+    "graddb_projector_free": (None, [HANDLE]),
     "graddb_writer_free": (None, [HANDLE]),
     "graddb_result_rows": (c_int64, [HANDLE]),
     "graddb_result_columns": (c_int64, [HANDLE]),

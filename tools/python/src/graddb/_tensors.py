@@ -7,6 +7,7 @@ changes. float64 loses digits that way, which is said nowhere but here: gradient
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from typing import Any, Mapping, NamedTuple
 
@@ -86,6 +87,38 @@ def _numpy_matrix(value: Any, what: str, allow_vector: bool) -> Matrix:
         array = np.ascontiguousarray(array)
     rows, dims = array.shape
     return Matrix(array.__array_interface__["data"][0], rows, dims, array.strides[0], kind, array)
+
+
+class RawTensorArray:
+    """C structures for raw tensors [rows, ...shape]; keeps alive what they point to.
+
+    Nothing is copied where the elements of each row lie side by side.
+    """
+
+    def __init__(self, tensors: Mapping[str, Vectors]) -> None:
+        self._owners: list[Any] = []
+        self.count = len(tensors)
+        self.array = (_library.RawTensor * max(1, self.count))()
+        self.rows: int | None = None
+        for target, (name, value) in zip(self.array, tensors.items()):
+            shape = tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
+            if not shape:
+                raise errors.BadInput(f"raw tensor {name!r} has no axis of rows; [rows, ...] is "
+                                      "needed")
+            if self.rows not in (None, shape[0]):
+                raise errors.BadInput(f"raw tensor {name!r} has {shape[0]} rows, others have "
+                                      f"{self.rows}; give all the same rows")
+            self.rows = shape[0]
+            count = int(np.prod(shape[1:], dtype=np.int64))
+            flat = value.reshape(shape[0], count) if hasattr(value, "reshape") else \
+                np.asarray(value).reshape(shape[0], count)
+            matrix = _matrix(flat, f"raw tensor {name!r}", False)
+            extents = (ctypes.c_int64 * max(1, len(shape) - 1))(*shape[1:])
+            text = encode(name, "a tensor's name")
+            self._owners += [matrix.owner, extents, text]
+            target.name, target.data, target.shape = text, matrix.address, extents
+            target.row_stride, target.dtype = matrix.row_stride, matrix.dtype
+            target.rank = len(shape) - 1
 
 
 class TensorArray:
