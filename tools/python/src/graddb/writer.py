@@ -6,7 +6,7 @@ import ctypes
 import os
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 
 from . import errors
 from ._call import (Cancellation, call, call_long, interruptibly, library, log_notes,
@@ -58,6 +58,7 @@ class Writer:
         self._process = os.getpid()
         self._cancellation = Cancellation()
         self._using = threading.Lock()
+        self._feeders: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._state = "open"
         self._handle = call_long(
             "graddb_writer_open", table.database._handle, table._text, options,
@@ -88,14 +89,30 @@ class Writer:
                 ctypes.byref(skipped))
         return Taken(tensors.rows - skipped.value, skipped.value)
 
+    def before_close(self, drain: Callable[[], None], drop: Callable[[], None]) -> None:
+        """For who appends from another thread: `drain` is called before the writer is flushed or
+        closed, and has to wait for that thread; `drop` before it abandons. What `drain` raises is
+        raised by `close`, which then abandons the writer."""
+        self._require_open()
+        self._feeders.append((drain, drop))
+
     def flush(self) -> None:
         """Makes all full row groups durable; the rows of the last one, if it is not full, stay in
         memory."""
+        for drain, _ in self._feeders:
+            drain()
         with self._in_use():
             self._call("graddb_writer_flush", self._handle)
 
     def close(self) -> WriterSummary:
         """Writes the last row group and closes the rank. With one rank it is committed, too."""
+        self._require_open()
+        try:
+            for drain, _ in self._feeders:
+                drain()
+        except BaseException:
+            self.abandon()
+            raise
         with self._in_use():
             self._state = "failed"
             try:
@@ -113,6 +130,8 @@ class Writer:
         """Stops without closing: finished row groups stay, and `resume=True` goes on with them."""
         if self._state == "open":
             self._state = "abandoned"
+            for _, drop in self._feeders:
+                drop()
             self._free()
 
     def _call(self, name: str, *arguments: Any) -> Any:
