@@ -119,7 +119,7 @@ def rows_at_checkpoints(database, model, checkpoints, examples, rows, queries):
     """Records all rows and queries at each of [(about, weights)]; leaves the model at the last."""
     table = database.create_table("corpus", layers={"grad": (EXAMPLE_DIMS, "f16")},
                                   projectors={"grad": projector(EXAMPLE_DIMS)})
-    recorder = Recorder(model, table, projector=projector(EXAMPLE_DIMS), dtype=torch.float16)
+    recorder = Recorder(model, table, dtype=torch.float16)
     for about, weights in checkpoints:
         model.load_state_dict(weights)
         name = about["name"]
@@ -141,7 +141,7 @@ def tokens_at_checkpoint(database, model, about, examples, rows, queries):
         "tokens", layers={"grad": (TOKEN_DIMS, "f16")}, unit="token",
         fields={"example": str, "position": int, "text": str},
         projectors={"grad": projector(TOKEN_DIMS)})
-    recorder = Recorder(model, table, projector=projector(TOKEN_DIMS), dtype=torch.float16)
+    recorder = Recorder(model, table, dtype=torch.float16)
     described = {token["id"]: token for row in rows for token in tokens.of_row(row)}
     with table.writer(checkpoint=about["name"], step=about["step"],
                       weight=about["learning_rate"]) as writer:
