@@ -128,6 +128,32 @@ def test_a_query_that_is_not_recorded_is_named(database):
     assert failed.returncode != 0 and "howdy:9" in failed.stderr
 
 
+# ---- projectors ----
+
+
+def gradctl(database, *arguments):
+    return subprocess.run([GRADCTL, *map(str, arguments), "--db", database, "--json"],
+                          capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("table,file", [("corpus", "step-400"), ("tokens", "tokens")])
+def test_the_tables_take_over_the_projector_of_the_recorded_files(database, table, file):
+    (layer,) = json.loads(gradctl(database, "info", table).stdout)["layers"]
+    _, _, metadata = tensors.read_rows(DATA / f"{file}.safetensors", 0, 1)
+    assert layer["projector"] == json.loads(metadata["graddb.projector.grad"])
+
+
+def test_a_query_of_another_projector_is_refused(database, tmp_path):
+    data, dims, metadata = tensors.read_rows(DATA / "howdy.safetensors", 0, 1)
+    projector = json.loads(metadata["graddb.projector.grad"])
+    file = tmp_path / "other.safetensors"
+    statement = f"SELECT id FROM corpus SCORE dot TO '{file}' TOP 1"
+    for seed, status in ((projector["seed"], 0), ("0x1", 65)):
+        other = {**projector, "seed": seed}
+        tensors.write_rows(file, data, dims, {"graddb.projector.grad": json.dumps(other)})
+        assert gradctl(database, "query", statement).returncode == status
+
+
 # ---- the notebook ----
 
 

@@ -49,12 +49,23 @@ def compression(results, stored):
     return "".join(lines)
 
 
+def variance_ratio(results, case, base):
+    """(mean squared error relative to another case's, its standard error)."""
+    parts = []
+    for one in (case, base):
+        errors = np.array([error for error, _ in results[one]])
+        parts.append((errors.mean(), errors.std(ddof=1) / len(errors)**.5 / errors.mean()))
+    ratio = parts[0][0] / parts[1][0]
+    return ratio, ratio * np.hypot(parts[0][1], parts[1][1])
+
+
 def cosines(measured):
     results, stored, truth, parameters, seeds, more = measured
     different = ~np.eye(len(truth), dtype=bool)
     pairs = truth[different]
     nearest = np.sort(np.where(different, truth, -np.inf), axis=1)[:, ::-1]
     tenth, next_ten = np.median(nearest[:, [DEPTH - 1, 2 * DEPTH - 1]], axis=0)
+    ratio, spread = variance_ratio(results, TENTH, REFERENCE)
     costs = []
     for codec in BITS:
         cells = []
@@ -94,7 +105,8 @@ Random signs and places have the variance (1 + cos²) / dims, here {1 + np.mean(
 ## Compression at RapidIn's fidelity
 
 RapidIn stores a gradient of Llama-2 7B (6.74 billion parameters; 25.7 GiB as f32, padding included) as 65,536 numbers in f16, 128 KiB:
-210,534 times less. With a tenth of these bytes `sketch` and `bit` make no larger error on the same gradients. {more} seeds:
+210,534 times less. With a tenth of these bytes the squared error of `sketch` and `bit` on the same gradients is {ratio:.2f} ± {spread:.2f}
+of that of `rapidgrad` and f16; means over {more} seeds, with standard errors:
 
 | | bytes a vector | in GradDB, all included | rms error of the cosine | recall of the top {DEPTH} | 25.7 GiB over bytes | over bytes in GradDB |
 |---|---|---|---|---|---|---|
@@ -128,8 +140,8 @@ In the form of RapidIn's Table 4: the demo's model, trained on 65,536 texts (`to
 influences (dot products, at the last checkpoint) of {rows:,} of the texts, {positives:,} of them backdoor rows. Of the n rows of
 highest influence on an answer: auPRC is their average precision, Σ (recall − recall before) · precision down the
 ranking, with backdoor rows as positives; auROC the share of (backdoor, other) pairs in order, 1 where all n are backdoor
-rows; both are means over the 10 answers. RapidIn's published code ranks (`helpful`, `harmful`) and has no script for its table, so how it
-cuts the ranking at n is read from the paper's words, and its figures are of another model and corpus: 5,000 backdoor rows of 52,000.
+rows; both are means over the 10 answers. RapidIn's published code writes rankings and has no script for its table: that the
+ranking is cut at n is our reading, and its figures are of another model and corpus, with 5,000 backdoor rows of 52,000.
 What can be compared is what normalising and compressing do to a figure.
 
 {chr(10).join(parts)}"""
