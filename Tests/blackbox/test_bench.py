@@ -159,3 +159,22 @@ def test_ctrl_c_ends_it(table, cached, tmp_path):
     stopped = finish(process).expect(INTERRUPTED)
     assert stopped.stdout == b"" and stopped.error["kind"] == "interrupted"
     assert not (tmp_path / "cache").exists()
+
+
+def test_projections_are_measured_beside_memory(gradctl):
+    words = ["sketch,dims=1024,seed=3,normalise=tensor", "dense,dims=8", "rapidgrad,dims=64,rounds=1"]
+    arguments = [part for word in words for part in ("--projector", word)]
+    line = run("bench", *arguments, "--seconds", 3, "--threads", 1, "--json").expect().line
+    assert [result["projector"]["kind"] for result in line["projections"]] == ["sketch", "dense", "rapidgrad"]
+    assert (line["threads"], line["projections"][0]["projector"]["normalise"]) == (1, "tensor")
+    for result in line["projections"]:
+        for key in ("gb_per_s", "memory_gb_per_s", "read_ratio"):
+            check_rate(result[key])
+    assert "sketch,dims=1024" in run("bench", *arguments[:2], "--seconds", 0.5).expect().text
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--projector", "sketch"], ["--projector", "factored,rank=2x2"], ["t", "--projector", "sketch,dims=64"],
+])
+def test_what_cannot_be_measured_is_a_usage_error(gradctl, arguments):
+    run("bench", *arguments, "--seconds", 0.5).expect(USAGE)
