@@ -357,6 +357,7 @@ const gk_kernels gk_neon_kernels = {
     .sketch = gk_sketch,
     .add_signed = gk_add_signed,
     .add_scaled = gk_elementwise_add_scaled,
+    .squared_length = gk_elementwise_squared_length,
     .rotate = gk_rotate,
     .max_magnitude = gk_elementwise_max_magnitude,
     .quantize_int8 = gk_elementwise_quantize_int8,

@@ -179,6 +179,7 @@ const gk_kernels gk_scalar_kernels = {
     .sketch = sketch_scalar,
     .add_signed = add_signed_scalar,
     .add_scaled = gk_elementwise_add_scaled,
+    .squared_length = gk_elementwise_squared_length,
     .rotate = gk_rotate_plain,
     .max_magnitude = gk_elementwise_max_magnitude,
     .quantize_int8 = gk_elementwise_quantize_int8,

@@ -113,3 +113,34 @@ void check_add_scaled(kernel_case *c) {
     }
     compare(c, sums, expected, c->dims);
 }
+
+// In lanes, as the header says; and near the sum in long double.
+void check_squared_length(kernel_case *c) {
+    float *x = new_floats(c, c->dims);
+    const double length = c->kernels->squared_length(x, c->dims);
+    const size_t whole = c->dims / 64 * 64;
+    double lanes[64] = {0};
+    long double sum = 0;
+    for (size_t i = 0; i < c->dims; i++) {
+        const double value = f32_at(x, i);
+        sum += (long double)value * value;
+        if (i == whole)
+            for (size_t j = 0; j < 16; j++)
+                lanes[j] = (lanes[j] + lanes[j + 32]) + (lanes[j + 16] + lanes[j + 48]);
+        const volatile double square = value * value;
+        lanes[i < whole ? i % 64 : (i - whole) % 16] += square;
+    }
+    if (whole == c->dims)
+        for (size_t j = 0; j < 16; j++)
+            lanes[j] = (lanes[j] + lanes[j + 32]) + (lanes[j + 16] + lanes[j + 48]);
+    for (size_t width = 8; width > 0; width /= 2)
+        for (size_t j = 0; j < width; j++) lanes[j] += lanes[j + width];
+    if (isfinite(lanes[0]) != isfinite(length))
+        fail(c, "the squared length is %a, not %a", length, lanes[0]);
+    if (!isfinite(length)) return;
+    if (bits_of_f64(length) != bits_of_f64(lanes[0]))
+        fail(c, "the squared length is %a, not %a by definition", length, lanes[0]);
+    if (fabsl((long double)length - sum) > 1e-13L * sum)
+        fail(c, "the squared length is %.17g, not %.17Lg", length, sum);
+    check_surroundings(c);
+}

@@ -59,6 +59,7 @@ static const kernel_check kernel_checks[] = {
     {"sketch", check_sketch, 0, 0},
     {"add_signed", check_add_signed, 0, 0},
     {"add_scaled", check_add_scaled, 0, 0},
+    {"squared_length", check_squared_length, 0, 0},
 };
 #define KERNEL_CHECKS (sizeof kernel_checks / sizeof *kernel_checks)
 

@@ -69,6 +69,7 @@ void check_multiply_int8(kernel_case *c);
 void check_sketch(kernel_case *c);
 void check_add_signed(kernel_case *c);
 void check_add_scaled(kernel_case *c);
+void check_squared_length(kernel_case *c);
 
 // Every half that can be read, and every number halfway between two that can be written.
 void check_all_halves(kernel_case *c);

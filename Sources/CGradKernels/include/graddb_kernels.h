@@ -93,6 +93,10 @@ typedef struct gk_kernels {
     // (first + i) * ceil(dims / 64) + k/64 of stream `key` is 1.
     void (*add_signed)(const float *x, size_t count, uint64_t first, uint64_t key, size_t dims,
                        float *sums);
+    // Sum of x[i]^2 in double: element i in lane i mod 64, but those that do not fill 64 in lane
+    // i mod 16 of the first sixteen, after lanes j, j + 16, j + 32, j + 48 have been added to it as
+    // (j + (j + 32)) + ((j + 16) + (j + 48)); then folded as above.
+    double (*squared_length)(const float *x, size_t count);
     // sums[i] += x[i] * scale, rounded twice.
     void (*add_scaled)(const float *x, size_t count, float scale, float *sums);
 

@@ -100,7 +100,7 @@ final class TensorSums {
             while start < elements.count {
                 let end = min(start + projection.step, elements.count)
                 let part = UnsafeBufferPointer(rebasing: elements[start..<end])
-                let square = kernels.table.sum_of_squares(part.baseAddress, part.count)
+                let square = kernels.table.squared_length(part.baseAddress, part.count)
                 guard square.isFinite else { throw failure(in: part) }
                 squares += square
                 projection.add(part, from: done, ofTensor: tensor, to: target)
