@@ -199,6 +199,8 @@ void graddb_writer_free(graddb_writer *writer);
  * `gradctl ingest --json` prints. */
 char *graddb_commit(graddb_database *database, const char *table, const char *options,
                     graddb_cancellation *cancellation, graddb_error **error);
+/* What is staged for a table: the lines of `gradctl staged --json`, as one JSON array. */
+char *graddb_staged(graddb_database *database, const char *table, graddb_error **error);
 /* Removes a staged ingest with all that its ranks have written. */
 int32_t graddb_abandon(graddb_database *database, const char *table, const char *checkpoint,
                        graddb_error **error);

@@ -96,6 +96,19 @@ public func graddb_commit(
 }
 
 @c @implementation
+public func graddb_staged(
+    _ database: OpaquePointer!, _ table: UnsafePointer<CChar>!, _ error: ErrorTarget
+) -> UnsafeMutablePointer<CChar>! {
+    guarded(error) {
+        let database = try handle(database)
+        let table = try database.table(try text(table, "table's name")).name
+        let found = try StagedIngest.list(database: database.path)
+            .filter { $0.document.name == table }
+        return copyForC(JSONValue.array(found.map { .object($0.json) }).text)
+    }
+}
+
+@c @implementation
 public func graddb_abandon(
     _ database: OpaquePointer!, _ table: UnsafePointer<CChar>!,
     _ checkpoint: UnsafePointer<CChar>!, _ error: ErrorTarget

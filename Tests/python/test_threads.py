@@ -1,6 +1,7 @@
 """Threads and processes: answers beside each other, the interpreter's lock, Ctrl-C, fork, memory."""
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import pickle
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -238,3 +240,21 @@ def test_memory_stays_bounded(table):
     before = resident()
     work(600)
     assert resident() - before < 16 << 20
+
+
+def test_calls_and_their_errors_keep_no_arrays(table):
+    """By counting references alone: what only the garbage collector frees may be gigabytes."""
+    gc.disable()
+    try:
+        for wrong in (False, True):
+            query = table.vectors[:4, :50 if wrong else 96].copy()
+            reference = weakref.ref(query)
+            try:
+                table.query("SCORE dot TO $q TOP 3", q=query)
+                assert not wrong
+            except graddb.BadInput:
+                assert wrong
+            del query
+            assert reference() is None
+    finally:
+        gc.enable()

@@ -111,10 +111,14 @@ def test_a_killed_writer_goes_on(db, empty, kill_at):
 def test_a_killed_rank_must_be_closed_before_the_commit(db, empty):
     for rank, kill_at in ((0, -1), (1, 500)):
         start(db, rank, 2, kill_at).communicate(timeout=120)
+    (staged,) = empty.staged()
+    assert (staged["checkpoint"], staged["ranks"], staged["closed"], staged["unfinished"],
+            staged["writing"]) == ("a", 2, 1, [1], [])
     with pytest.raises(graddb.Error, match="rank 1"):
         empty.commit("a")
     partial = empty.commit("a", partial=True)
-    assert partial.rows == 1500 + 500 // 64 * 64
+    assert partial.rows == staged["rows"] == 1500 + 500 // 64 * 64
+    assert empty.staged() == []
 
 
 def test_an_exception_abandons_and_keeps_what_is_finished(empty):

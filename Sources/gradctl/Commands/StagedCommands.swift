@@ -109,29 +109,10 @@ struct StagedCommand: ParsableCommand {
                 && checkpoint.map { staged.document.checkpoint == $0 } ?? true
         }
         if globals.json {
-            for staged in found { try Console.print(Self.json(staged).text) }
+            for staged in found { try Console.print(staged.json.text) }
         } else {
             try show(found)
         }
-    }
-
-    private static func json(_ staged: StagedIngest) -> JSONObject {
-        func list(_ ranks: [StagedIngest.Rank]) -> JSONValue {
-            .array(ranks.map { .int(Int64($0.rank)) })
-        }
-        let document = staged.document
-        return JSONObject([
-            ("table", .string(document.name)), ("checkpoint", .string(document.checkpoint)),
-            ("step", document.step.map { .int($0) } ?? .null),
-            ("weight", document.weight.map { .float($0) } ?? .null),
-            ("ranks", .int(Int64(document.ranks))),
-            ("closed", .int(Int64(staged.ranks.count { $0.isClosed }))),
-            ("unfinished", list(staged.ranks.filter { !$0.isClosed })),
-            ("writing", list(staged.ranks.filter(\.isBeingWritten))),
-            ("rows", .int(Int64(staged.rows))), ("bytes", .int(Int64(staged.bytes))),
-            ("begun", .string(document.begun)),
-            ("problem", staged.problem.map { .string($0) } ?? .null),
-        ])
     }
 
     private func show(_ found: [StagedIngest]) throws {

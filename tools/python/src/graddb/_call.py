@@ -84,47 +84,57 @@ def log_notes() -> None:
 
 
 def call_long(name: str, *arguments: Any, cancellation: Cancellation | None = None,
-              undo: Callable[[Any], None] | None = None) -> Any:
+              undo: Callable[[Any], None] | None = None, keep: Any = None) -> Any:
     """Calls a function whose last argument before the error is a cancellation.
 
-    `undo` frees what the call returned where an interruption came too late to stop it.
+    `undo` frees what the call returned where an interruption came too late to stop it. `keep`: what
+    owns the memory that the call uses.
     """
     flag = cancellation or Cancellation()
-    return interruptibly(lambda: call(name, *arguments, flag._handle), flag, undo)
+    return interruptibly(lambda: call(name, *arguments, flag._handle), flag, undo, keep)
 
 
 def interruptibly(body: Callable[[], Any], flag: Cancellation,
-                  undo: Callable[[Any], None] | None = None) -> Any:
+                  undo: Callable[[Any], None] | None = None, keep: Any = None) -> Any:
     """Runs `body`, which stops when `flag` is tripped, so that Ctrl-C trips it."""
     if threading.current_thread() is not threading.main_thread():
         return body()
     outcome: list[Any] = []
-    done = _thread.allocate_lock()
+    done, gate = _thread.allocate_lock(), _thread.allocate_lock()
     done.acquire()
-
-    def work() -> None:
-        try:
-            outcome.append((body(), None))
-        except BaseException as error:  # handed over to the thread that waits
-            outcome.append((None, error))
-        finally:
-            done.release()
-
-    _thread.start_new_thread(work, ())
+    _thread.start_new_thread(_work, (body, outcome, done, gate, keep))
     interruption: BaseException | None = None
-    while True:
+    # An interruption may come between any two steps: what counts is whether there is an outcome.
+    while not outcome:
         try:
             done.acquire()
-            break
         except BaseException as error:  # KeyboardInterrupt, or what another handler raises
-            # The call still uses the caller's memory: its end has to be waited for.
-            interruption = interruption or error
+            interruption = error
             flag.cancel()
-    result, error = outcome[0]
-    if interruption is not None:
-        if error is None and undo is not None:
-            undo(result)
-        raise interruption
-    if error is not None:
-        raise error
-    return result
+            if gate.acquire(False):  # it has not begun, and now never will
+                outcome.append((None, error))
+            # Else its end is waited for: it uses the caller's memory.
+    result, failure = outcome.pop()
+    try:
+        if interruption is not None:
+            if failure is None and undo is not None:
+                undo(result)
+            raise interruption
+        if failure is not None:
+            raise failure
+        return result
+    finally:
+        # An exception that its own frames refer to would keep the caller's arrays.
+        del failure, interruption
+
+
+def _work(body: Callable[[], Any], outcome: list[Any], done: Any, gate: Any, keep: Any) -> None:
+    """Runs `body` unless its caller has given up; holds on to `keep` until it is done."""
+    if not gate.acquire(False):
+        return
+    try:
+        outcome.append((body(), None))
+    except BaseException as error:  # handed over to the thread that waits
+        outcome.append((None, error))
+    finally:
+        done.release()

@@ -10,6 +10,7 @@ import os
 from ctypes import (CDLL, POINTER, Structure, c_char_p, c_double, c_float, c_int32, c_int64,
                     c_size_t, c_uint32, c_void_p)
 from pathlib import Path
+from typing import Any
 
 ABI_VERSION = 1
 NAME = "libgraddb.so"
@@ -43,7 +44,7 @@ RUN, EXPLAIN, EXPLAIN_ANALYZE = 0, 1, 2
 # that the caller frees are plain pointers here: ctypes would make bytes of them, and lose them.
 TEXT = c_void_p
 HANDLE = c_void_p
-FUNCTIONS = {
+FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "graddb_open": (HANDLE, [c_char_p]),
     "graddb_create": (HANDLE, [c_char_p]),
     "graddb_set_lock_timeout": (c_int32, [HANDLE, c_double]),
@@ -65,6 +66,7 @@ FUNCTIONS = {
     "graddb_writer_flush": (c_int32, [HANDLE]),
     "graddb_writer_close": (TEXT, [HANDLE]),
     "graddb_commit": (TEXT, [HANDLE, c_char_p, c_char_p, HANDLE]),
+    "graddb_staged": (TEXT, [HANDLE, c_char_p]),
     "graddb_abandon": (c_int32, [HANDLE, c_char_p, c_char_p]),
     "graddb_projector_create": (HANDLE, [c_char_p]),
     "graddb_projector_info": (TEXT, [HANDLE]),
@@ -72,7 +74,7 @@ FUNCTIONS = {
                                            POINTER(c_float), c_size_t, c_int32, HANDLE]),
     "graddb_result_column": (c_int32, [HANDLE, c_int64, POINTER(Column)]),
 }
-INFALLIBLE = {
+INFALLIBLE: dict[str, tuple[Any, list[Any]]] = {
     "graddb_abi_version": (c_uint32, []),
     "graddb_version": (c_char_p, []),
     "graddb_string_free": (None, [TEXT]),
@@ -102,8 +104,9 @@ def path() -> str:
     chosen = os.environ.get("GRADDB_LIBRARY")
     if chosen:
         return chosen
-    bundled = Path(__file__).with_name("lib") / NAME
-    built = Path(__file__).resolve().parents[4] / ".build" / "release" / NAME
+    here = Path(__file__).resolve()
+    bundled = here.with_name("lib") / NAME
+    built = here.parents[min(4, len(here.parents) - 1)] / ".build" / "release" / NAME
     return str(built if built.exists() and not bundled.exists() else bundled)
 
 

@@ -16,7 +16,7 @@ from ._call import call, call_text, encode, library, log_notes
 from .projector import projector_documents
 from .table import Table
 
-FIELD_TYPES = {str: "string", int: "int", float: "float", bool: "bool"}
+FIELD_TYPES: dict[Any, str] = {str: "string", int: "int", float: "float", bool: "bool"}
 
 
 def _raise_file_limit() -> None:
@@ -107,7 +107,7 @@ class Database:
         schema: dict[str, Any] = {
             "table": name,
             "layers": [_layer(layer, spec) for layer, spec in layers.items()],
-            "fields": [{"name": field, "type": FIELD_TYPES.get(kind, kind)}
+            "fields": [{"name": field, "type": FIELD_TYPES.get(kind, str(kind))}
                        for field, kind in (fields or {}).items()],
             "unit": unit,
         }

@@ -100,7 +100,7 @@ class Projector:
         call_long(
             "graddb_projector_project", self._handle, raw.array, raw.count, rows,
             out.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), out.size, threads,
-            cancellation=cancellation)
+            cancellation=cancellation, keep=(raw, out))
         return out
 
     def __eq__(self, other: object) -> bool:

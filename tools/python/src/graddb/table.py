@@ -97,7 +97,7 @@ class Table:
         return self._commit(
             "graddb_append", options, tensors.array, tensors.count,
             None if column is None else ctypes.byref(column.column), column_array(columns),
-            len(columns), cancellation=cancellation)
+            len(columns), cancellation=cancellation, keep=(tensors, column, columns))
 
     def writer(
         self, checkpoint: str, *, step: int | None = None, weight: float | None = None,
@@ -137,17 +137,23 @@ class Table:
                            threads=threads)
         return self._commit("graddb_commit", options, cancellation=cancellation)
 
+    def staged(self) -> list[dict[str, Any]]:
+        """Staged ingests of this table, what `gradctl staged --json` prints: by checkpoint how many
+        `ranks` there are, how many are `closed`, which are `unfinished` and which are being
+        written (`writing`), `rows` and `bytes` that are finished."""
+        return call_text("graddb_staged", self.database._handle, self._text)
+
     def abandon(self, checkpoint: str) -> None:
         """Removes the staged ingest at `checkpoint`, with all that its ranks have written."""
         call("graddb_abandon", self.database._handle, self._text,
              encode(checkpoint, "a checkpoint's name"))
 
-    def _commit(self, function: str, *arguments: Any,
-                cancellation: Cancellation | None) -> AppendResult:
+    def _commit(self, function: str, *arguments: Any, cancellation: Cancellation | None,
+                keep: Any = None) -> AppendResult:
         try:
             result = take_json(call_long(
                 function, self.database._handle, self._text, *arguments, cancellation=cancellation,
-                undo=library.graddb_string_free))
+                undo=library.graddb_string_free, keep=keep))
         finally:
             log_notes()
         return AppendResult(**{key: result[key] for key in AppendResult._fields})
@@ -207,7 +213,7 @@ class Table:
         handle = call_long(
             "graddb_query", self.database._handle, encode(statement, "a statement"), self._text,
             mode, parameters, len(vectors), threads, cancellation=cancellation,
-            undo=library.graddb_result_free)
+            undo=library.graddb_result_free, keep=owners)
         try:
             return Plan(handle) if library.graddb_result_is_plan(handle) else Result(handle)
         finally:
@@ -234,7 +240,7 @@ class Table:
         call_long(
             "graddb_read", self.database._handle, self._text, options, ctypes.byref(column.column),
             vectors.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), vectors.size,
-            cancellation=cancellation)
+            cancellation=cancellation, keep=(column, vectors))
         return vectors
 
     # ------------------------------------------------------------------------------ description

@@ -86,7 +86,7 @@ class Writer:
             self._call(
                 "graddb_writer_append", self._handle, tensors.array, tensors.count,
                 ctypes.byref(column.column), column_array(columns), len(columns),
-                ctypes.byref(skipped))
+                ctypes.byref(skipped), keep=(tensors, column, columns))
         return Taken(tensors.rows - skipped.value, skipped.value)
 
     def before_close(self, drain: Callable[[], None], drop: Callable[[], None]) -> None:
@@ -134,9 +134,9 @@ class Writer:
                 drop()
             self._free()
 
-    def _call(self, name: str, *arguments: Any) -> Any:
+    def _call(self, name: str, *arguments: Any, keep: Any = None) -> Any:
         """The library stops the writer's calls by the cancellation that it was opened with."""
-        return interruptibly(lambda: call(name, *arguments), self._cancellation)
+        return interruptibly(lambda: call(name, *arguments), self._cancellation, keep=keep)
 
     def _free(self) -> None:
         handle, self._handle = self._handle, None
