@@ -281,6 +281,11 @@ int32_t graddb_projector_project(graddb_projector *projector, const graddb_raw_t
                                  int32_t threads, graddb_cancellation *cancellation,
                                  graddb_error **error);
 void graddb_projector_free(graddb_projector *projector);
+/* Adds rows of a tensor's elements, f32, to the rows' sums in a sketch of `dims` dims, as they are: for
+ * who has gradients in memory a tensor at a time, and scales and checks them. Strides are in floats. */
+int32_t graddb_sketch_add(uint64_t seed, const char *tensor, int64_t dims, const float *elements,
+                          int64_t rows, int64_t count, int64_t stride, float *sums,
+                          int64_t sums_stride, graddb_error **error);
 
 #ifdef __cplusplus
 }

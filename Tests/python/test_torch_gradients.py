@@ -195,6 +195,17 @@ def test_examples_that_can_not_be_told_apart_are_refused():
     assert model.linear.weight.grad is not None  # training's own backward pass was not ended
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_batch_norm_is_refused_in_training_and_exact_in_evaluation(affine):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6, affine=affine), nn.Linear(6, 2))
+    case = torch_models.Case(model, (torch.randn(5, 4),), torch_models.cubes)
+    with pytest.raises(UnsupportedUse, match="mixes the examples"):
+        traced(model, 5, lambda: case.losses(model, *case.inputs).sum())
+    model.eval()
+    assert_near(traced(model, 5, lambda: case.losses(model, *case.inputs).sum()), alone(case))
+
+
 def test_inputs_changed_afterwards_are_refused():
     linear = nn.Linear(4, 4)
 

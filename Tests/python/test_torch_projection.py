@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from graddb.torch import BadProjector, Projection  # noqa: E402
 from graddb.torch.errors import BadInput  # noqa: E402
-from graddb.torch import sketch  # noqa: E402
+from graddb.torch import native, sketch  # noqa: E402
 from graddb.torch.projection import inverse_lengths  # noqa: E402
 from graddb.torch.sketch import SketchTables  # noqa: E402
 from graddb.torch.xxh3 import xxh3  # noqa: E402
@@ -54,17 +54,25 @@ def test_golden_files(name):
         assert projection.described(shapes)["tensors"] == document["tensors"]
 
 
-@pytest.mark.parametrize("kind,dims,elements", [
-    ("sketch", 4096, 20000), ("sketch", 64, 1000), ("sketch", 4096, 9000), ("dense", 100, 5000)])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dims,elements", [
+    (4096, 200_003), (64, 1000), (4096, 9000), (4096, 7), (65536, 200_000)])
 @pytest.mark.parametrize("normalise", ["none", "tensor"])
-def test_the_library_makes_the_same_of_what_is_handed_to_it(kind, dims, elements, normalise):
+def test_the_library_adds_what_pytorch_would(dims, elements, normalise, threads):
     torch.manual_seed(2)
-    x = torch.randn(5, elements)
+    x = torch.randn(5, elements + 3)[:, 1:-2]  # rows further apart than they are long
     x[3] = 0
-    document = {"kind": kind, "version": 1, "dims": dims, "seed": "0x51", "normalise": normalise}
+    document = {"kind": "sketch", "version": 1, "dims": dims, "seed": "0x51", "normalise": normalise}
     alone, handed = Projection(document, native=False), Projection(document)
-    assert_near(handed.project({"a.weight": x}), alone.project({"a.weight": x}))
-    assert handed._native._projectors  # it was the library
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert_near(handed.project({"a.weight": x}), alone.project({"a.weight": x}))
+        sums = torch.zeros(5, dims)
+        assert native.add_sketch(0x51, dims, "a.weight", x, sums)
+        assert not native.add_sketch(0x51, dims, "a.weight", x.t().contiguous().t(), sums)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("gather", [False, True])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 from ctypes import (CDLL, POINTER, Structure, c_char_p, c_double, c_float, c_int32, c_int64,
-                    c_size_t, c_uint32, c_void_p)
+                    c_size_t, c_uint32, c_uint64, c_void_p)
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "graddb_projector_info": (TEXT, [HANDLE]),
     "graddb_projector_project": (c_int32, [HANDLE, POINTER(RawTensor), c_size_t, c_int64,
                                            POINTER(c_float), c_size_t, c_int32, HANDLE]),
+    "graddb_sketch_add": (c_int32, [c_uint64, c_char_p, c_int64, c_void_p, c_int64, c_int64, c_int64,
+                                    c_void_p, c_int64]),
     "graddb_result_column": (c_int32, [HANDLE, c_int64, POINTER(Column)]),
 }
 INFALLIBLE: dict[str, tuple[Any, list[Any]]] = {

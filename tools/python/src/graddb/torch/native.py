@@ -1,48 +1,43 @@
 """Projections by the library, for gradients that lie in a CPU's memory.
 
-It hashes elements twice as fast as PyTorch's operations do. A tensor that is small beside the
-vector is left to them: the library makes, of each tensor by itself, all `dims` sums.
+Its kernels hash elements several times as fast as PyTorch's operations do. They add the elements as
+they are: scales, and what is not finite, are the business of who calls. Threads share the rows.
 """
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import torch
 from torch import Tensor
 
-import graddb
+from .._call import call, encode
 
-from .._call import call
-from .._tensors import RawTensorArray
-
-LEAST_SHEETS = 2  # elements that a tensor has to have, in dims of the vector
+LEAST_PART = 1 << 17  # elements that are worth a thread's while
 
 
-class NativeProjection:
-    """The library's projectors for one layer, one for each tensor."""
+def add_sketch(seed: int, dims: int, name: str, x: Tensor, out: Tensor) -> bool:
+    """Adds f32 [rows, elements] to f32 [rows, dims]; false where they do not lie in memory as the
+    library needs them."""
+    if x.device.type != "cpu" or x.shape[1] > 1 and x.stride(1) != 1 or out.stride(1) != 1:
+        return False
+    text, rows = encode(name, "a tensor's name"), len(x)
+    parts = max(1, min(torch.get_num_threads(), rows, x.numel() // LEAST_PART))
+    cuts = [rows * n // parts for n in range(parts + 1)]
 
-    def __init__(self, document: dict[str, Any]):
-        kept = {key: value for key, value in document.items() if key not in ("tensors", "match")}
-        self._document, self._dims = kept, document["dims"]
-        self._projectors: dict[tuple[str, int], graddb.Projector] = {}
+    def add(first: int, last: int) -> None:
+        call("graddb_sketch_add", seed, text, dims, x.data_ptr() + 4 * first * x.stride(0),
+             last - first, x.shape[1], x.stride(0), out.data_ptr() + 4 * first * out.stride(0),
+             out.stride(0))
 
-    def add(self, name: str, x: Tensor, out: Tensor) -> bool:
-        """Adds f32 [rows, elements] to f32 [rows, dims]; false where this is not its business."""
-        if x.device.type != "cpu" or x.shape[1] < LEAST_SHEETS * self._dims or len(x) == 0:
-            return False
-        key = name, x.shape[1]
-        projector = self._projectors.get(key)
-        if projector is None:
-            projector = self._projectors[key] = graddb.Projector(self._document)
-        raw = RawTensorArray({name: x})
-        part = torch.empty_like(out, memory_format=torch.contiguous_format)
-        try:
-            call("graddb_projector_project", projector._handle, raw.array, raw.count, len(x),
-                 ctypes.cast(part.data_ptr(), ctypes.POINTER(ctypes.c_float)), part.numel(),
-                 torch.get_num_threads(), None)
-        except graddb.BadInput:
-            return False  # an element is not finite, and so will be the sums
-        out += part
-        return True
+    others = [_pool().submit(add, cuts[n], cuts[n + 1]) for n in range(1, parts)]
+    add(cuts[0], cuts[1])
+    for other in others:
+        other.result()
+    return True
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(torch.get_num_threads(), "graddb-projection")

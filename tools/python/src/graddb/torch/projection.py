@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from . import native as library
 from .errors import BadInput, BadProjector
-from .native import NativeProjection
 from .sketch import SketchTables
 from .words import signs, stream, words
 
@@ -41,7 +41,7 @@ class Projection:
         self.dims: int = document["dims"]
         self.seed = int(document["seed"], 16)
         self.normalises = document["normalise"] == "tensor"
-        self._native = NativeProjection(self.document) if native and self.kind != "factored" else None
+        self._native = native
         self._sketch = SketchTables(self.seed, self.dims) if self.kind == "sketch" else None
         self._matrices: dict[tuple[str, torch.device], torch.Tensor] = {}
 
@@ -78,8 +78,6 @@ class Projection:
         row's result not finite: nobody waits here to see it.
         """
         x = gradients.detach().reshape(len(gradients), -1).to(torch.float32)
-        if self._native is not None and self._native.add(name, x, out):
-            return
         scales = inverse_lengths(x) if self.normalises else None
         if self.kind == "dense":
             part = self._dense(name, x)
@@ -91,7 +89,8 @@ class Projection:
                 x, owned = x.mul_(scales[:, None]) if owned else x * scales[:, None], True
                 scales = None
             part = out if scales is None else torch.zeros_like(out)
-            self._sketch.add(name, x, part, owned)
+            if not (self._native and library.add_sketch(self.seed, self.dims, name, x, part)):
+                self._sketch.add(name, x, part, owned)
             if scales is not None:
                 out.addcmul_(part, scales[:, None])
         else:
@@ -144,7 +143,7 @@ def inverse_lengths(x: torch.Tensor) -> torch.Tensor:
     """
     if x.device.type == "cpu":
         lengths = torch.linalg.vector_norm(x, dim=1)
-        if ((lengths > 1e-10) & (lengths < 1e15)).all():
+        if all(1e-10 < length < 1e15 for length in lengths.tolist()):
             return lengths.reciprocal_()
     return inverse_root(torch.linalg.vector_norm(x, dim=1, dtype=torch.float64).square_())
 

@@ -34,7 +34,8 @@ from .batches import Batch
 from .errors import UnsupportedUse
 from .rules import Call, Use, in_single, single, tensors_in
 
-PIECE_BYTES = {"cpu": 1 << 20, "other": 256 << 20}  # of gradients per example that exist at once
+# Of gradients per example that exist at once: on a CPU, for each thread, what its cache holds.
+PIECE_BYTES = {"cpu": 1 << 20, "other": 256 << 20}
 UNCHANGED = {"to", "float", "half", "bfloat16", "contiguous", "clone", "type"}
 
 
@@ -120,6 +121,7 @@ class Trace(TorchFunctionMode):
         self._edges: list[GradientEdge] = []
         self._hooks: list = []
         self._scratch: Tensor | None = None
+        self._problem: Exception | None = None  # that concerns all parameters
 
     def __enter__(self) -> Trace:
         self._handles = [
@@ -138,9 +140,9 @@ class Trace(TorchFunctionMode):
         for leaf in self.leaves.values():
             if leaf.reached:
                 self._guarded(leaf)
-        for leaf in self.leaves.values():
-            if leaf.problem is not None:
-                raise leaf.problem
+        for problem in (self._problem, *(leaf.problem for leaf in self.leaves.values())):
+            if problem is not None:
+                raise problem
 
     def again(self) -> None:
         """Gets ready for another backward pass of the same forward pass."""
@@ -194,6 +196,10 @@ class Trace(TorchFunctionMode):
         if not (operands or sources or self._depth):
             return
         name = func.__self__.__name__ if func.__name__ == "__get__" else func.__name__
+        if name == "batch_norm" and sources and (args[5] if len(args) > 5 else kwargs.get("training")):
+            self._problem = UnsupportedUse(
+                "a batch norm that is being trained mixes the examples of a batch: none has a gradient "
+                "of its own; put the batch norms into eval mode, or use group norms")
         expands = operands and not sources and self._expands(name, operands, outs[0])
         for out in outs:
             if expands:
@@ -278,12 +284,10 @@ class Trace(TorchFunctionMode):
             return
         device = leaf.parameter.device.type
         numel = leaf.parameter.numel()
-        step = max(1, PIECE_BYTES.get(device, PIECE_BYTES["other"]) // (4 * numel))
-        scratch = None
-        if device == "cpu":
-            if self._scratch is None:
-                self._scratch = torch.empty(PIECE_BYTES["cpu"] // 4)
-            scratch = self._scratch
+        size = PIECE_BYTES["cpu"] * torch.get_num_threads() if device == "cpu" else PIECE_BYTES["other"]
+        step = max(1, size // (4 * numel))
+        if device == "cpu" and self._scratch is None:
+            self._scratch = torch.empty(size // 4)
         # Embeddings come last: they add their few rows to what is there.
         leaf.reached.sort(key=lambda reached: reached[0].call.name == "embedding")
         for first in range(0, self.size, step):
@@ -291,7 +295,7 @@ class Trace(TorchFunctionMode):
             total = None
             for use, origin, tensor, g in leaf.reached:
                 onto = total if origin is leaf else None
-                part = use.gradient(tensor, g, first, last, scratch if total is None else None, onto)
+                part = use.gradient(tensor, g, first, last, self._scratch if total is None else None, onto)
                 part = origin.pulled(leaf, part)
                 total = part if total is None or part is total else total.add_(part)
             self.take(leaf.name, first, last, total)
