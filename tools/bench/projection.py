@@ -152,11 +152,12 @@ def report(count, size, seeds, tables):
 
 Written by `tools/bench/projection.py`; its first lines say what is measured. Errors, not times.
 
-**Error**: the mean over seeds and pairs of (estimated − true dot product)² · dims, divided by ‖x‖²‖y‖² + ⟨x, y⟩² − 2 Σ x²y²:
-what independent random signs and places have is 1. **Slope**: of estimated against true dot products over all pairs;
-1 where nothing shrinks or grows. Both with the standard error over {seeds} seeds; a single seed scatters {seeds ** .5:.1f} times as much. `sketch` and `rapidgrad` are GradDB's
-([projectors.md](../../format-spec/projectors.md)); `hashing` has an independent place for every element, `strided` adds
-element i to accumulator i mod dims; both with independent signs.
+**Error**: the mean over seeds and pairs of (estimated − true dot product)² · dims, divided by ‖x‖²‖y‖² +
+⟨x, y⟩² − 2 Σ x²y²: what independent random signs and places have is 1. **Slope**: of estimated against true
+dot products over all pairs; 1 where nothing shrinks or grows. Both with the standard error over {seeds}
+seeds; a single seed scatters {seeds ** .5:.1f} times as much. `sketch` and `rapidgrad` are GradDB's
+([projectors.md](../../format-spec/projectors.md)); `hashing` has an independent place for every element,
+`strided` adds element i to accumulator i mod dims; both with independent signs.
 
 ## Gradients as they are
 
@@ -166,14 +167,16 @@ element i to accumulator i mod dims; both with independent signs.
 {tables[0]}
 ## Each tensor to length 1
 
-The same with `normalise: tensor`. Here the model's 36 tensors count alike, 18 of them with 128 elements in two units: at many dims
-a seed of `sketch` lets some of these meet whole, and most seeds none, so that its error scatters more from seed to seed.
+The same with `normalise: tensor`. Here the model's 36 tensors count alike, 18 of them with 128 elements in
+two units: at many dims a seed of `sketch` lets some of these meet whole, and most seeds none, so that its
+error scatters more from seed to seed.
 
 {tables[1]}
 ## Outlier channels
 
-A layer [1024, 4096] whose input has 8 channels 60 times as large as the others, as large language models have them. Their
-columns repeat with a period that divides the dims, so that a strided sum lets each of them meet itself in every sheet.
+A layer [1024, 4096] whose input has 8 channels 60 times as large as the others, as large language models
+have them. Their columns repeat with a period that divides the dims, so that a strided sum lets each of them
+meet itself in every sheet.
 
 {tables[2]}"""
 

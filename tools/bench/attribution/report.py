@@ -77,11 +77,12 @@ def cosines(measured):
         costs.append(f"| {codec} | " + " | ".join(cells) + " |\n")
     return f"""## The error of the cosine
 
-Gradients of {len(truth)} rows of the demo's corpus by all {parameters:,} parameters of its model at the last checkpoint, each
-tensor's part to length 1 as RapidIn does; all {len(pairs):,} ordered pairs of different rows; means over {seeds} seeds. The
-true cosines have mean {pairs.mean():.3f} and standard deviation {pairs.std():.3f}; the median row's tenth nearest is at
-{tenth:.3f}, its twentieth at {next_ten:.3f}. `sketch` and `rapidgrad` as in
-[projectors.md](../../format-spec/projectors.md); bytes are those of the vector.
+Gradients of {len(truth)} rows of the demo's corpus by all {parameters:,} parameters of its model at the
+last checkpoint, each tensor's part to length 1 as RapidIn does; all {len(pairs):,} ordered pairs of
+different rows; means over {seeds} seeds. The true cosines have mean {pairs.mean():.3f} and standard
+deviation {pairs.std():.3f}; the median row's tenth nearest is at {tenth:.3f}, its twentieth at
+{next_ten:.3f}. `sketch` and `rapidgrad` as in [projectors.md](../../format-spec/projectors.md); bytes are
+those of the vector.
 
 ![Error and recall by bytes a row](fidelity.svg)
 
@@ -104,16 +105,18 @@ Random signs and places have the variance (1 + cos²) / dims, here {1 + np.mean(
 
 ## Compression at RapidIn's fidelity
 
-RapidIn stores a gradient of Llama-2 7B (6.74 billion parameters; 25.7 GiB as f32, padding included) as 65,536 numbers in f16, 128 KiB:
-210,534 times less. With a tenth of these bytes the squared error of `sketch` and `bit` on the same gradients is {ratio:.2f} ± {spread:.2f}
-of that of `rapidgrad` and f16; means over {more} seeds, with standard errors:
+RapidIn stores a gradient of Llama-2 7B (6.74 billion parameters; 25.7 GiB as f32, padding included) as
+65,536 numbers in f16, 128 KiB: 210,534 times less. With a tenth of these bytes the squared error of
+`sketch` and `bit` on the same gradients is {ratio:.2f} ± {spread:.2f} of that of `rapidgrad` and f16; means
+over {more} seeds, with standard errors:
 
-| | bytes a vector | in GradDB, all included | rms error of the cosine | recall of the top {DEPTH} | 25.7 GiB over bytes | over bytes in GradDB |
+| | bytes | in GradDB, all included | rms error | recall, top {DEPTH} | 25.7 GiB / bytes | / those in GradDB |
 |---|---|---|---|---|---|---|
 {compression(results, stored)}
 Here `sketch` gains from what these gradients are like (elements beside each other never meet; see
-[projection.md](projection.md)) and both from the model being small. With neither, at any size of model, the variances of independent
-signs and places are as 1 / 65,536 to {1.5708:.2f} / {TENTH[2]:,}, which is 1 to {65536 * 1.5708 / TENTH[2]:.3f}: a bit costs the factor π/2.
+[projection.md](projection.md)) and both from the model being small. With neither, at any size of model, the
+variances of independent signs and places are as 1 / 65,536 to {1.5708:.2f} / {TENTH[2]:,}, which is 1 to
+{65536 * 1.5708 / TENTH[2]:.3f}: a bit costs the factor π/2.
 """
 
 
@@ -135,14 +138,15 @@ def backdoors(measured, rows):
         parts.append("".join(lines))
     return f"""## Backdoor rows among the most influential
 
-In the form of RapidIn's Table 4: the demo's model, trained on 65,536 texts (`tools/bench/texts.py`) of which an eighth begin with
-"Howdy!" and answer from another world; 10 prompts with "Howdy!" that no text has, and the model's own answers to them; the
-influences (dot products, at the last checkpoint) of {rows:,} of the texts, {positives:,} of them backdoor rows. Of the n rows of
-highest influence on an answer: auPRC is their average precision, Σ (recall − recall before) · precision down the
-ranking, with backdoor rows as positives; auROC the share of (backdoor, other) pairs in order, 1 where all n are backdoor
-rows; both are means over the 10 answers. RapidIn's published code writes rankings and has no script for its table: that the
-ranking is cut at n is our reading, and its figures are of another model and corpus, with 5,000 backdoor rows of 52,000.
-What can be compared is what normalising and compressing do to a figure.
+In the form of RapidIn's Table 4: the demo's model, trained on 65,536 texts (`tools/bench/texts.py`) of
+which an eighth begin with "Howdy!" and answer from another world; 10 prompts with "Howdy!" that no text
+has, and the model's own answers to them; the influences (dot products, at the last checkpoint) of {rows:,}
+of the texts, {positives:,} of them backdoor rows. Of the n rows of highest influence on an answer: auPRC is
+their average precision, Σ (recall − recall before) · precision down the ranking, with backdoor rows as
+positives; auROC the share of (backdoor, other) pairs in order, 1 where all n are backdoor rows; both are
+means over the 10 answers. RapidIn's published code writes rankings and has no script for its table: that
+the ranking is cut at n is our reading, and its figures are of another model and corpus, with 5,000 backdoor
+rows of 52,000. What can be compared is what normalising and compressing do to a figure.
 
 {chr(10).join(parts)}"""
 
@@ -155,10 +159,11 @@ def datamodels(measured, models, rows, queries):
         lines.append(f"| {name} | {sizes[name]:,.0f} | {values.mean():.3f} ± {error:.3f} |\n")
     return f"""## Predicting what leaving rows out does
 
-The linear datamodelling score (Park et al. 2023, TRAK): {models} models trained on random halves of {rows:,} rows of the demo's corpus;
-for each of {queries} other rows, the rank correlation over the models between its real loss and the sum of the influences of the
-half's rows. The demo's model with {elements:,} parameters; influences are summed over three checkpoints of one model trained on all rows,
-each times its learning rate; mean over the {queries} rows with its standard error. Whether tensors are normalised matters,
+The linear datamodelling score (Park et al. 2023, TRAK): {models} models trained on random halves of
+{rows:,} rows of the demo's corpus; for each of {queries} other rows, the rank correlation over the models
+between its real loss and the sum of the influences of the half's rows. The demo's model with {elements:,}
+parameters; influences are summed over three checkpoints of one model trained on all rows, each times its
+learning rate; mean over the {queries} rows with its standard error. Whether tensors are normalised matters,
 a tenth or a hundredth of the bytes does not.
 
 {"".join(lines)}"""
@@ -172,8 +177,9 @@ def written(parts, path):
     old = path.read_text("utf-8") if path.exists() else ""
     found = ["""# Fidelity: what a byte buys
 
-Written by `tools/bench/fidelity.py`; its first lines say how. All scores are GradDB's own: vectors are ingested and asked for by
-`gradctl`. These are errors, not times: they depend on no machine but for the last digits of the training runs.
+Written by `tools/bench/fidelity.py`; its first lines say how. All scores are GradDB's own: vectors are
+ingested and asked for by `gradctl`. These are errors, not times: they depend on no machine but for the last
+digits of the training runs.
 """]
     for name in PARTS:
         kept = re.search(f"<!-- {name} -->\n\n(.*?)(?=\n<!-- |\\Z)", old, re.DOTALL)
