@@ -10,8 +10,8 @@ python=$environment/bin/python
 [ -x "$python" ] || /usr/bin/python3 -m venv "$environment"
 run_pip() { "$python" -m pip --disable-pip-version-check "$@"; }
 run_pip install -q -r Tests/python/requirements.txt
-# This version, so that a build for the processor alone is taken where pip finds one.
-run_pip install -q torch==2.13.0 || echo "python: going on without PyTorch" >&2
+run_pip install -q -r Tests/python/requirements-torch.txt ||
+    echo "python: going on without PyTorch" >&2
 rm -rf "$wheels"
 run_pip wheel -q --no-deps -w "$wheels" tools/python
 run_pip install -q --no-deps --force-reinstall "$wheels"/*.whl
