@@ -43,7 +43,7 @@ def measure_cosines(options, work):
     examples = [text.encode(row["text"]) for row in rows[:60 if options.quick else 300]]
     columns = cosines.unit_columns(normalise(gradients.full(model, examples), shapes))
     sizes = cosines.SIZES[3::4] if options.quick else cosines.SIZES
-    seeds, more = (1, 2) if options.quick else (2, 8)
+    seeds, more = (1, 2) if options.quick else (2, 24)
     found = cosines.measure(columns, shapes, work, sizes, seeds, more)
     return *found, len(columns), seeds, more
 
