@@ -50,6 +50,11 @@ def sketch(x, name, seed, dims):
     """P of one flat tensor."""
     units, result = dims // 64, np.zeros(dims)
     signs, places = key(seed, name, 0), key(seed, name, 1)
+    if len(x) <= 1024:
+        for i, value in enumerate(x):
+            negated = word(signs, i // 64) >> i % 64 & 1
+            result[below(word(places, i), dims)] += -value if negated else value
+        return result
     for u in range(-(-len(x) // 64)):
         w = word(signs, u)
         m = (w * GAMMA & MASK) >> 58

@@ -55,6 +55,10 @@ def sketch(seed, name, x, dims):
     out, u_all = [0.0] * dims, dims // 64
     for e, value in enumerate(x):
         u, i = divmod(e, 64)
+        if len(x) <= 1024:
+            w = word(key(seed, name, 0), u)
+            out[below(word(key(seed, name, 1), e), dims)] += sign(w, i) * value
+            continue
         s, p = divmod(u, u_all)
         w = word(key(seed, name, 0), u)
         m = (w * 0x9E3779B97F4A7C15 % 2**64) >> 58
@@ -204,7 +208,7 @@ def test_splitmix64_gives_its_published_sequence():
     assert [word(0, j) for j in range(4)] == expected
 
 
-@pytest.mark.parametrize("dims,size", [(64, 1), (64, 1000), (1280, 1280), (1280, 5000), (4096, 9)])
+@pytest.mark.parametrize("dims,size", [(64, 1025), (64, 5000), (1280, 1280), (1280, 5000), (4096, 1099)])
 def test_elements_of_a_sheet_never_meet(dims, size):
     accumulator, sign = projectors.sketch_places(99, "t", size, dims)
     for start in range(0, size, dims):

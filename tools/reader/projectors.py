@@ -15,6 +15,7 @@ from xxh3 import xxh3
 GAMMA = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
 UNIT = 64
+SHORT = 1024  # elements of a tensor that a sketch places one by one
 ROUNDS = 20  # of rapidgrad, where nothing else is said
 KEYS = ("kind", "version", "dims", "seed", "normalise", "rounds", "rank", "tensors")
 KINDS = ("sketch", "rapidgrad", "dense", "factored")
@@ -89,6 +90,8 @@ def sketch_places(seed, name, size, dims):
     units = -(-size // UNIT)
     places = dims // UNIT
     word = words(key(seed, name, 0), units)
+    if size <= SHORT:
+        return below(words(key(seed, name, 1), size), dims), signs(word).ravel()[:size]
     flips = (word * np.uint64(GAMMA) >> np.uint64(58)).astype(np.int64)
     sheets = -(-units // places)
     turns = below(words(key(seed, name, 1), sheets), places)

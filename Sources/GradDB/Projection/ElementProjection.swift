@@ -28,18 +28,16 @@ struct SketchProjection: ElementProjection {
     let dims: Int
     let step: Int
     let factor: Float = 1
-    private let keys: [(sign: UInt64, place: UInt64)]
-    private let kernels: KernelSet
+    private let tensors: [TensorSketch]
 
     init(_ document: ProjectorDocument, _ tensors: [ProjectorDocument.Tensor], _ kernels: KernelSet)
     {
         dims = document.dims
-        self.kernels = kernels
-        keys = tensors.map { tensor in
-            func key(_ i: UInt64) -> UInt64 {
-                RandomWords.key(seed: document.seed, tensor: tensor.name, i, kernels)
-            }
-            return (key(0), key(1))
+        self.tensors = tensors.map { tensor in
+            TensorSketch(
+                seed: document.seed, tensor: tensor.name,
+                count: ProjectorDocument.elementCount(tensor.shape) ?? 0, dims: document.dims,
+                kernels)
         }
         let group = Self.sheetsAtOnce * dims
         let groups = max(1, (Self.usualStep + group - 1) / group)
@@ -50,9 +48,7 @@ struct SketchProjection: ElementProjection {
         _ elements: UnsafeBufferPointer<Float>, from first: Int, ofTensor tensor: Int,
         to sums: UnsafeMutablePointer<Float>
     ) {
-        kernels.table.sketch(
-            elements.baseAddress, elements.count, UInt64(first / 64), keys[tensor].sign,
-            keys[tensor].place, UInt64(dims / 64), sums)
+        tensors[tensor].add(elements, from: first, to: sums)
     }
 }
 

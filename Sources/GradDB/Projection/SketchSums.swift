@@ -18,13 +18,12 @@ package enum SketchSums {
                 "\(rows) rows of \(count) elements, \(stride) apart, their sums \(sumsStride) apart"
             )
         }
-        let kernels = try KernelSet.chosen()
-        let sign = RandomWords.key(seed: seed, tensor: tensor, 0, kernels)
-        let place = RandomWords.key(seed: seed, tensor: tensor, 1, kernels)
+        let sketch = TensorSketch(
+            seed: seed, tensor: tensor, count: count, dims: dims, try KernelSet.chosen())
         for row in 0..<rows {
-            kernels.table.sketch(
-                elements + row * stride, count, 0, sign, place, UInt64(dims / 64),
-                sums + row * sumsStride)
+            sketch.add(
+                UnsafeBufferPointer(start: elements + row * stride, count: count), from: 0,
+                to: sums + row * sumsStride)
         }
     }
 }

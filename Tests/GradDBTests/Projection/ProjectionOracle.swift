@@ -28,6 +28,11 @@ enum ProjectionOracle {
         for (e, value) in x.enumerated() {
             let (u, i) = (UInt64(e / 64), UInt64(e % 64))
             let w = word(key(seed, name, 0), u)
+            if x.count <= 1024 {
+                let at = ((word(key(seed, name, 1), UInt64(e)) >> 32) * UInt64(dims)) >> 32
+                result[Int(at)] += w >> i & 1 == 1 ? -Double(value) : Double(value)
+                continue
+            }
             let m = (w &* gamma) >> 58
             let b = ((word(key(seed, name, 1), u / units) >> 32) * units) >> 32
             let at = 64 * ((u % units + b) % units) + (i ^ m)

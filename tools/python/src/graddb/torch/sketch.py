@@ -1,9 +1,11 @@
 """The kind `sketch`: where the elements of a tensor go, and adding them there.
 
-A sheet is `dims` elements of the tensor, and no two of a sheet meet. Two ways of adding give the
-same sums: on a CPU every element is added to its place; elsewhere, where adding to places in any
-order would make sums differ from run to run, every place gathers its element of each sheet, and
-the last, shorter sheet is added place by place, which is safe since no two elements meet.
+Short tensors have each element placed by itself. Of others, a sheet is `dims` elements of the
+tensor, and no two of a sheet meet. Two ways of adding give the same sums: on a CPU every element is
+added to its place; elsewhere, where adding to places in any order would make sums differ from run
+to run, every place gathers its element of each sheet, and the last, shorter sheet is added place by
+place, which is safe since no two elements meet. (Those of a short tensor may: on such a device
+their sums can differ in the last bit from run to run.)
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import torch
 from .words import GAMMA, below, shifted, signed, signs, stream, words
 
 UNIT = 64
+SHORT = 1024  # elements of a tensor that are placed one by one
 PIECE_BYTES = 64 << 20  # of gradients that are gathered at once
 TABLE_ELEMENTS = 1 << 22  # places and signs that are made at once, and kept together
 TABLE_BYTES = 512 << 20  # of tables that are kept
@@ -33,6 +36,9 @@ class SketchTables:
         """Adds f32 [rows, elements] to f32 [rows, dims]; `owned`: x may be overwritten."""
         size = x.shape[1]
         gather = x.device.type != "cpu" if gather is None else gather
+        if size <= SHORT:
+            self._scatter(name, 0, x, out, owned, short=True)
+            return
         step = max(1, TABLE_ELEMENTS // self.dims) * self.dims
         for first in range(0, size, step):
             some = x[:, first : first + step]
@@ -42,8 +48,9 @@ class SketchTables:
             if full * self.dims < some.shape[1]:
                 self._scatter(name, first + full * self.dims, some[:, full * self.dims :], out, owned)
 
-    def _scatter(self, name: str, first: int, x: torch.Tensor, out: torch.Tensor, owned: bool) -> None:
-        places, sign = self._table(name, first, x.shape[1], False, x.device)
+    def _scatter(self, name: str, first: int, x: torch.Tensor, out: torch.Tensor, owned: bool,
+                 short: bool = False) -> None:
+        places, sign = self._table(name, first, x.shape[1], False, x.device, short)
         x = x.mul_(sign) if owned else x * sign
         if x.device.type == "cpu":
             out.scatter_add_(1, places.expand_as(x), x)
@@ -57,21 +64,28 @@ class SketchTables:
             some = x.index_select(1, sources[at : at + step]).mul_(sign[at : at + step])
             out += some.view(len(x), -1, self.dims).sum(1)
 
-    def _table(self, name: str, first: int, size: int, gather: bool,
-               device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def _table(self, name: str, first: int, size: int, gather: bool, device: torch.device,
+               short: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """Places (or sources, within the piece) and signs of elements first … first + size − 1."""
-        key = (name, first, size, gather, device)
+        key = (name, first, size, gather, device, short)
         found = self._tables.get(key)
         if found is not None:
             self._tables.move_to_end(key)
             return found
-        found = self._make(name, first, size, gather, device)
+        found = (self._make_short(name, size, device) if short
+                 else self._make(name, first, size, gather, device))
         self._bytes += 12 * size
         self._tables[key] = found
         while self._bytes > TABLE_BYTES and len(self._tables) > 1:
             _, (_, sign) = self._tables.popitem(last=False)
             self._bytes -= 12 * sign.numel()
         return found
+
+    def _make_short(self, name: str, size: int,
+                    device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        places = below(words(stream(self.seed, name, 1), 0, size, device), self.dims)
+        bits = words(stream(self.seed, name, 0), 0, -(-size // UNIT), device)
+        return places, signs(bits).view(-1)[:size].contiguous()
 
     def _make(self, name: str, first: int, size: int, gather: bool,
               device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
