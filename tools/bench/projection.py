@@ -167,9 +167,10 @@ seeds; a single seed scatters {seeds ** .5:.1f} times as much. `sketch` and `rap
 {tables[0]}
 ## Each tensor to length 1
 
-The same with `normalise: tensor`. Here the model's 36 tensors count alike, 18 of them with 128 elements in
-two units: at many dims a seed of `sketch` lets some of these meet whole, and most seeds none, so that its
-error scatters more from seed to seed.
+The same with `normalise: tensor`. Here the model's 36 tensors count alike, 18 of them with 128 elements.
+Were these placed in units, as those of long tensors are, a seed would let some of them meet whole, and
+most seeds none: the error's standard deviation over seeds would be 0.34 at 65,536 dims, its worst of 16
+seeds 1.67. Placed one by one, it is at most 0.05, the worst of 24 seeds at any of these dims 1.06.
 
 {tables[1]}
 ## Outlier channels
