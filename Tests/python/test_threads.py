@@ -31,7 +31,8 @@ try:
 except KeyboardInterrupt:
     print("stopped", flush=True)
     assert len(t.query("SCORE dot TO ROW 1 TOP 3")) == 3
-    assert [c.name for c in t.checkpoints()] == ["a"]
+    # An interruption that comes while a commit is being published is too late: then all is there.
+    assert [c.name for c in t.checkpoints()] == ["a"] or t.checkpoints()[1].rows == 2_000_000
     print("goes on", flush=True)
 else:
     print("done", flush=True)
