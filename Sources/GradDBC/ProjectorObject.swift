@@ -71,15 +71,7 @@ func rawBatch(
     for tensor in tensors {
         let name = try text(tensor.name, "name of a raw tensor")
         let place = "raw tensor '\(name)'"
-        let element: VectorElement
-        switch tensor.dtype {
-        case Int32(GRADDB_F32): element = .f32
-        case Int32(GRADDB_F16): element = .f16
-        case Int32(GRADDB_BF16): element = .bf16
-        default:
-            throw GradDBError(
-                .badInput, "\(place): there is no dtype \(tensor.dtype); use f32, f16 or bf16")
-        }
+        let element = try vectorElement(tensor.dtype, place)
         let extents = try elements(tensor.shape, Int(tensor.rank), "extents of \(place)")
         let shape = extents.map { Int($0) }
         var size = rows.multipliedReportingOverflow(by: 8)

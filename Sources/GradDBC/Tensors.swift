@@ -25,15 +25,7 @@ func batch(
 }
 
 private func checked(_ tensor: graddb_tensor, _ place: String) throws -> TensorBatch.Tensor {
-    let element: VectorElement
-    switch tensor.dtype {
-    case Int32(GRADDB_F32): element = .f32
-    case Int32(GRADDB_F16): element = .f16
-    case Int32(GRADDB_BF16): element = .bf16
-    default:
-        throw GradDBError(
-            .badInput, "\(place): there is no dtype \(tensor.dtype); use f32, f16 or bf16")
-    }
+    let element = try vectorElement(tensor.dtype, place)
     let (rows, dims) = (Int(tensor.rows), Int(tensor.dims))
     let size = rows.multipliedReportingOverflow(by: dims)
     let span = rows.multipliedReportingOverflow(by: Int(tensor.row_stride))
@@ -49,4 +41,16 @@ private func checked(_ tensor: graddb_tensor, _ place: String) throws -> TensorB
     }
     return TensorBatch.Tensor(
         element, rows: rows, dims: dims, start: start, stride: Int(tensor.row_stride))
+}
+
+/// The element type that a caller names.
+func vectorElement(_ dtype: Int32, _ place: String) throws -> VectorElement {
+    switch dtype {
+    case Int32(GRADDB_F32): return .f32
+    case Int32(GRADDB_F16): return .f16
+    case Int32(GRADDB_BF16): return .bf16
+    default:
+        throw GradDBError(
+            .badInput, "\(place): there is no dtype \(dtype); use f32, f16 or bf16")
+    }
 }

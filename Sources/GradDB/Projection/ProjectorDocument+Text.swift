@@ -37,18 +37,18 @@ extension ProjectorDocument {
 
     private func text(withMatch: Bool) -> String {
         var members = [
-            "\"kind\":" + Self.quoted(kind.rawValue), "\"version\":\(version)",
-            "\"dims\":\(dims)", "\"seed\":" + Self.quoted(seedText),
-            "\"normalise\":" + Self.quoted(normalise.rawValue),
+            "\"kind\":" + JSONValue.quoted(kind.rawValue), "\"version\":\(version)",
+            "\"dims\":\(dims)", "\"seed\":" + JSONValue.quoted(seedText),
+            "\"normalise\":" + JSONValue.quoted(normalise.rawValue),
         ]
         if let rounds { members.append("\"rounds\":\(rounds)") }
         if let rank { members.append("\"rank\":" + Self.list(rank.map(String.init))) }
         if withMatch, let match {
-            members.append("\"match\":" + Self.list(match.map(Self.quoted)))
+            members.append("\"match\":" + Self.list(match.map(JSONValue.quoted)))
         }
         if let tensors {
             let objects = tensors.map {
-                "{\"name\":\(Self.quoted($0.name)),\"shape\":\(Self.list($0.shape.map(String.init)))}"
+                "{\"name\":\(JSONValue.quoted($0.name)),\"shape\":\(Self.list($0.shape.map(String.init)))}"
             }
             members.append("\"tensors\":" + Self.list(objects))
         }
@@ -57,25 +57,6 @@ extension ProjectorDocument {
 
     private static func list(_ items: [String]) -> String {
         "[" + items.joined(separator: ",") + "]"
-    }
-
-    static func quoted(_ string: String) -> String {
-        var text = "\""
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\r": text += "\\r"
-            case "\t": text += "\\t"
-            case "\u{8}": text += "\\b"
-            case "\u{c}": text += "\\f"
-            case _ where scalar.value < 0x20:
-                text += "\\u00" + (scalar.value < 0x10 ? "0" : "") + String(scalar.value, radix: 16)
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        return text + "\""
     }
 
     private static func reason(_ error: DecodingError) -> String {

@@ -100,8 +100,8 @@ package final class VectorFile {
 
     private static func header(rows: Int, _ tensors: [Tensor]) -> [UInt8] {
         let metadata = tensors.map {
-            ProjectorDocument.quoted(SafetensorsHeader.projectorPrefix + $0.name) + ":"
-                + ProjectorDocument.quoted($0.projector.text)
+            JSONValue.quoted(SafetensorsHeader.projectorPrefix + $0.name) + ":"
+                + JSONValue.quoted($0.projector.text)
         }
         var members = [
             "\"\(SafetensorsHeader.metadataKey)\":{" + metadata.joined(separator: ",") + "}"
@@ -110,7 +110,7 @@ package final class VectorFile {
         for tensor in tensors {
             let end = offset + 4 * rows * tensor.projector.dims
             members.append(
-                "\(ProjectorDocument.quoted(tensor.name)):{\"dtype\":\"F32\",\"shape\":"
+                "\(JSONValue.quoted(tensor.name)):{\"dtype\":\"F32\",\"shape\":"
                     + "[\(rows),\(tensor.projector.dims)],\"data_offsets\":[\(offset),\(end)]}")
             offset = end
         }

@@ -24,7 +24,8 @@ package enum JSONValue {
         }
     }
 
-    private static func quoted(_ string: String) -> String {
+    /// A string as JSON has it, in its shortest form; beyond ASCII as it is. Hashes depend on it.
+    package static func quoted(_ string: String) -> String {
         var text = "\""
         for scalar in string.unicodeScalars {
             switch scalar {
@@ -33,6 +34,8 @@ package enum JSONValue {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
+            case "\u{8}": text += "\\b"
+            case "\u{c}": text += "\\f"
             case _ where scalar.value < 0x20:
                 let digits = String(scalar.value, radix: 16)
                 text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits

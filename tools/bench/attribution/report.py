@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from .backdoors import DEPTHS, PUBLISHED
-from .cosines import DEPTH, REFERENCE, SIZES, TENTH, payload
+from .cosines import DEPTH, REFERENCE, SIZES, TWO_MILLIONTH, payload
 from .store import BITS
 
 FULL_BYTES = 25.7 * 2**30  # RapidIn's gradient of Llama-2 7B: 25.7 GiB, which its 210,534 implies
@@ -35,9 +35,9 @@ def by_size(results, cell):
 
 
 def compression(results, stored):
-    """The lines that compare the tenth of the bytes with RapidIn's."""
+    """The lines that compare a two-millionth of a gradient's bytes with RapidIn's."""
     lines = []
-    for case in (REFERENCE, ("sketch", "f16", REFERENCE[2]), TENTH):
+    for case in (REFERENCE, ("sketch", "f16", REFERENCE[2]), TWO_MILLIONTH):
         errors = np.array([error for error, _ in results[case]])
         spread = errors.std(ddof=1) / len(errors)**.5 / errors.mean() / 2
         kind, codec, dims = case
@@ -64,7 +64,7 @@ def cosines(measured):
     pairs = truth[different]
     nearest = np.sort(np.where(different, truth, -np.inf), axis=1)[:, ::-1]
     tenth, next_ten = np.median(nearest[:, [DEPTH - 1, 2 * DEPTH - 1]], axis=0)
-    ratio, spread, median = variance_ratio(results, TENTH, REFERENCE)
+    ratio, spread, median = variance_ratio(results, TWO_MILLIONTH, REFERENCE)
     costs = []
     for codec in BITS:
         cells = []
@@ -105,7 +105,7 @@ Random signs and places have the variance (1 + cos²) / dims, here {1 + np.mean(
 ## Compression at RapidIn's fidelity
 
 RapidIn stores a gradient of Llama-2 7B (6.74 billion parameters; 25.7 GiB as f32, padding included) as
-65,536 numbers in f16, 128 KiB: 210,534 times less. With a tenth of these bytes the squared error of
+65,536 numbers in f16, 128 KiB: 210,534 times less. With a two-millionth of the gradient's bytes, the squared error of
 `sketch` and `bit` on the same gradients is {ratio:.2f} ± {spread:.2f} of that of `rapidgrad` and f16 in the
 mean, and {median:.2f} in the median over {more} seeds; means with standard errors:
 
@@ -114,8 +114,8 @@ mean, and {median:.2f} in the median over {more} seeds; means with standard erro
 {compression(results, stored)}
 Here `sketch` gains from what these gradients are like (elements beside each other never meet; see
 [projection.md](projection.md)) and both from the model being small. With neither, at any size of model, the
-variances of independent signs and places are as 1 / 65,536 to {1.5708:.2f} / {TENTH[2]:,}, which is 1 to
-{65536 * 1.5708 / TENTH[2]:.3f}: a bit costs the factor π/2.
+variances of independent signs and places are as 1 / 65,536 to {1.5708:.2f} / {TWO_MILLIONTH[2]:,}, which is 1 to
+{65536 * 1.5708 / TWO_MILLIONTH[2]:.3f}: a bit costs the factor π/2.
 """
 
 
