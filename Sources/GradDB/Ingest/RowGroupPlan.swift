@@ -8,6 +8,23 @@ package struct InputPiece: Sendable {
     package var groupOffset: Int
 }
 
+extension [InputPiece] {
+    /// Adds a row: to the last piece where it follows that one's rows.
+    ///
+    /// - Parameters:
+    ///   - offset: where it goes within the group; rows come in this order, without gaps.
+    ///   - isOfLastSource: whether the last piece, if there is one, is of the same source.
+    package mutating func append(
+        row: Int, of source: any VectorSource, at offset: Int, isOfLastSource: Bool
+    ) {
+        if isOfLastSource, let last = indices.last, self[last].sourceRows.upperBound == row {
+            self[last].sourceRows = self[last].sourceRows.lowerBound..<row + 1
+        } else {
+            append(InputPiece(source: source, sourceRows: row..<row + 1, groupOffset: offset))
+        }
+    }
+}
+
 /// One row group before its vectors are read.
 package struct RowGroupPlan: Sendable {
     package var pieces: [InputPiece] = []
@@ -84,17 +101,9 @@ package final class RowGroupPlanner {
                 id, values: values, place: "\(source.name), row \(sourceRow)")
             {
             case .accepted(let row):
-                if continuesPiece, let last = plan.pieces.indices.last,
-                    plan.pieces[last].sourceRows.upperBound == sourceRow
-                {
-                    let start = plan.pieces[last].sourceRows.lowerBound
-                    plan.pieces[last].sourceRows = start..<sourceRow + 1
-                } else {
-                    plan.pieces.append(
-                        InputPiece(
-                            source: source, sourceRows: sourceRow..<sourceRow + 1,
-                            groupOffset: plan.rows.count))
-                }
+                plan.pieces.append(
+                    row: sourceRow, of: source, at: plan.rows.count,
+                    isOfLastSource: continuesPiece)
                 continuesPiece = true
                 plan.rows.append(row)
                 plan.ids.append(id)
@@ -121,19 +130,13 @@ package final class RowGroupPlanner {
             defer { nextAutomaticID += 1 }
             return (.int(nextAutomaticID), nil)
         }
-        guard let row = try metadata.next() else {
-            throw GradDBError.badInput(
-                "\(metadata.name) ends after \(inputRows) rows, but \(source.name) goes on with "
-                    + "row \(sourceRow); give one metadata line for every vector row")
-        }
+        let row = try metadata.row(
+            after: inputRows, for: "\(source.name) goes on with row \(sourceRow)")
         return (row.id, row.values)
     }
 
     private func expectMetadataEnd() throws {
-        guard let metadata, let extra = try metadata.next() else { return }
-        throw GradDBError.badInput(
-            "\(metadata.name), line \(extra.lineNumber): there are only \(inputRows) vector rows; give "
-                + "one metadata line for every vector row")
+        try metadata?.expectEnd(after: inputRows)
     }
 
     // MARK: checking an input against the schema

@@ -59,19 +59,17 @@ package struct RawVectors: VectorSource {
     ) throws(GradDBError) {
         guard let number = numbers[tensor] else { return }
         let dims = projection.projectors[number].dims
-        let row = UnsafeMutableBufferPointer<Float>.aligned(count: dims)
-        defer { row.deallocate() }
+        let floats = buffer.bindMemory(to: Float.self)
         for (index, sourceRow) in rows.enumerated() {
             do {
-                try projection.project(row: sourceRow, number, into: row)
+                try projection.project(
+                    row: sourceRow, number,
+                    into: .init(rebasing: floats[index * dims..<(index + 1) * dims]))
             } catch let error as GradDBError {
                 throw error
             } catch {
                 throw GradDBError(.failed, "\(name): \(error)")
             }
-            UnsafeMutableRawBufferPointer(
-                rebasing: buffer[index * dims * 4..<(index + 1) * dims * 4]
-            ).copyMemory(from: UnsafeRawBufferPointer(row))
         }
     }
 }

@@ -23,4 +23,30 @@ package protocol MetadataSource: AnyObject {
     func next() throws(GradDBError) -> MetadataRow?
 }
 
+extension MetadataSource {
+    /// The row of the next vector.
+    ///
+    /// - Parameters:
+    ///   - count: rows of vectors before it.
+    ///   - what: says that there is another, for errors.
+    func row(after count: Int, for what: @autoclosure () -> String) throws(GradDBError)
+        -> MetadataRow
+    {
+        guard let row = try next() else {
+            throw .badInput(
+                "\(name) ends after \(count) rows, but \(what()); give one metadata line for every "
+                    + "vector row")
+        }
+        return row
+    }
+
+    /// - Throws: `.badInput` where there are more rows than the `count` of the vectors.
+    func expectEnd(after count: Int) throws(GradDBError) {
+        guard let extra = try next() else { return }
+        throw .badInput(
+            "\(name), line \(extra.lineNumber): there are only \(count) vector rows; give one "
+                + "metadata line for every vector row")
+    }
+}
+
 extension MetadataReader: MetadataSource {}

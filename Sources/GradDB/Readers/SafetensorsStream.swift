@@ -117,18 +117,10 @@ package final class SafetensorsStream {
 
     /// Replaces `bytes` by the next `count` of the stream, fewer only at its end.
     private func fill(_ bytes: inout [UInt8], count: Int) throws(GradDBError) {
-        var failure: SystemFailure?
-        bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            do throws(SystemFailure) {
-                let raw = UnsafeMutableRawBufferPointer(buffer)
-                filled = try descriptor.readFully(into: .init(rebasing: raw[..<count]))
-            } catch {
-                failure = error
-            }
-        }
-        if let failure {
-            throw GradDBError(
-                .io, "\(name): cannot read after byte \(position): \(failure.text)")
+        do {
+            bytes = try descriptor.readFully(count)
+        } catch {
+            throw GradDBError(.io, "\(name): cannot read after byte \(position): \(error.text)")
         }
         position += bytes.count
     }

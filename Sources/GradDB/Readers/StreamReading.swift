@@ -37,4 +37,19 @@ extension FileDescriptor {
         }
         return done
     }
+
+    /// The next `count` bytes; fewer only where the stream ends.
+    func readFully(_ count: Int) throws(SystemFailure) -> [UInt8] {
+        var failure: SystemFailure?
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            do throws(SystemFailure) {
+                let raw = UnsafeMutableRawBufferPointer(buffer)
+                filled = try readFully(into: .init(rebasing: raw[..<count]))
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
 }

@@ -71,17 +71,11 @@ package final class TensorStream: RawTensorSource, @unchecked Sendable {
     private static func read(
         _ count: Int, from descriptor: FileDescriptor, at position: Int, _ name: String
     ) throws(GradDBError) -> [UInt8] {
-        var failure: SystemFailure?
-        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            do throws(SystemFailure) {
-                let raw = UnsafeMutableRawBufferPointer(buffer)
-                filled = try descriptor.readFully(into: .init(rebasing: raw[..<count]))
-            } catch {
-                failure = error
-            }
-        }
-        if let failure {
-            throw GradDBError(.io, "\(name): cannot read at byte \(position): \(failure.text)")
+        let bytes: [UInt8]
+        do {
+            bytes = try descriptor.readFully(count)
+        } catch {
+            throw GradDBError(.io, "\(name): cannot read at byte \(position): \(error.text)")
         }
         guard bytes.count == count else {
             throw .badInput(

@@ -33,13 +33,9 @@ extension StagedWriter {
                 try cancellation.check()
                 let rows = start..<min(count, start + most)
                 let described = try rows.map { row in
-                    guard let described = try metadata.next() else {
-                        throw GradDBError.badInput(
-                            "\(metadata.name) ends after \(done.rows + row - start) rows, but "
-                                + "\(source.name) goes on with row \(row); give one metadata line "
-                                + "for every vector row")
-                    }
-                    return described
+                    try metadata.row(
+                        after: done.rows + row - start,
+                        for: "\(source.name) goes on with row \(row)")
                 }
                 try append(
                     source, rows: rows, ids: described.map(\.id), fields: described.map(\.values))
@@ -50,11 +46,7 @@ extension StagedWriter {
         }
         // An interruption can surface as the end of standard input.
         try cancellation.check()
-        if let extra = try metadata.next() {
-            throw GradDBError.badInput(
-                "\(metadata.name), line \(extra.lineNumber): there are only \(done.rows) vector "
-                    + "rows; give one metadata line for every vector row")
-        }
+        try metadata.expectEnd(after: done.rows)
         return unused
     }
 }

@@ -221,13 +221,7 @@ package final class StagedWriter {
     ) -> [InputPiece] {
         var pieces: [InputPiece] = []
         for (index, row) in rows.enumerated() {
-            if let last = pieces.indices.last, pieces[last].sourceRows.upperBound == row {
-                pieces[last].sourceRows = pieces[last].sourceRows.lowerBound..<row + 1
-            } else {
-                pieces.append(
-                    InputPiece(
-                        source: batch, sourceRows: row..<row + 1, groupOffset: offset + index))
-            }
+            pieces.append(row: row, of: batch, at: offset + index, isOfLastSource: true)
         }
         return pieces
     }
