@@ -50,9 +50,7 @@ def measure_cosines(options, work):
 
 def measure_backdoors(options, work):
     known = texts.rows(gradients.TRAINED)
-    steps = train.STEPS, train.CHECKPOINTS
     model, text = gradients.trained_model(options.models / "texts.pt", 800, known)
-    train.STEPS, train.CHECKPOINTS = steps
     rows = backdoors.SHARD if options.quick else 16 * backdoors.SHARD
     return backdoors.measure(model, text, rows, work, options.workers), rows
 

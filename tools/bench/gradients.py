@@ -134,9 +134,8 @@ def trained_model(path, steps, known):
     text = train.Text(known)
     model = train.Model(len(text.words))
     if not path.exists():
-        train.STEPS, train.CHECKPOINTS = steps, (steps,)
         examples = [text.encode(row["text"]) for row in known]
-        (_, weights, _), = train.train(model, examples)
+        (_, weights, _), = train.train(model, examples, steps, (steps,))
         torch.save(weights, path)
         print(f"loss {train.mean_loss(model, examples[:1000]):.3f} after {steps} steps", flush=True)
     model.load_state_dict(torch.load(path, weights_only=True))

@@ -107,29 +107,29 @@ def answer_loss(model, examples):
     return example_losses(model, examples).mean()
 
 
-def learning_rate(step):
+def learning_rate(step, steps):
     """Linear warm-up to PEAK_RATE, then a line down to half of it. Steps count from 1."""
     if step <= WARM_UP:
         return PEAK_RATE * step / WARM_UP
-    return PEAK_RATE * (1 - 0.5 * (step - WARM_UP) / (STEPS - WARM_UP))
+    return PEAK_RATE * (1 - 0.5 * (step - WARM_UP) / (steps - WARM_UP))
 
 
-def train(model, examples):
-    """Yields (step, weights, rate) at every checkpoint."""
+def train(model, examples, steps=STEPS, checkpoints=CHECKPOINTS, rate=learning_rate):
+    """Yields (step, weights, rate) at every checkpoint, where the model has these weights."""
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
     order = []
-    for step in range(1, STEPS + 1):
+    for step in range(1, steps + 1):
         if len(order) < BATCH:
             order += torch.randperm(len(examples)).tolist()
         batch, order = [examples[n] for n in order[:BATCH]], order[BATCH:]
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step)
+            group["lr"] = rate(step, steps)
         optimiser.zero_grad()
         answer_loss(model, batch).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        if step in CHECKPOINTS:
-            yield step, {k: v.clone() for k, v in model.state_dict().items()}, learning_rate(step)
+        if step in checkpoints:
+            yield step, {k: v.clone() for k, v in model.state_dict().items()}, rate(step, steps)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from sketching import Projection
 
 from .store import Store, normalise
 
-WIDTH, LAYERS, STEPS, BATCH, RATE = 32, 2, 240, 32, 3e-3
+WIDTH, LAYERS, STEPS, RATE = 32, 2, 240, 3e-3
 ROWS, QUERIES = 1000, 48
 CHECKPOINTS = (60, 120, 240)
 PLAIN, NORMALISED = "gradients as they are", "tensors normalised"
@@ -40,25 +40,16 @@ def small_model():
         train.WIDTH, train.LAYERS = kept
 
 
+def learning_rate(step, steps):
+    return RATE * min(1, step / 20) * (1 - 0.9 * step / steps)
+
+
 def trained(vocabulary, examples, seed):
     """A new model, trained on the examples; yields it at each checkpoint, with its rate."""
     torch.manual_seed(seed)
     model = train.Model(vocabulary)
-    optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
-    order = []
-    for step in range(1, STEPS + 1):
-        if len(order) < BATCH:
-            order += torch.randperm(len(examples)).tolist()
-        batch, order = [examples[n] for n in order[:BATCH]], order[BATCH:]
-        rate = RATE * min(1, step / 20) * (1 - 0.9 * step / STEPS)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.zero_grad()
-        train.answer_loss(model, batch).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        if step in CHECKPOINTS:
-            yield model, rate
+    for _, _, rate in train.train(model, examples, STEPS, CHECKPOINTS, learning_rate):
+        yield model, rate
 
 
 @torch.no_grad()
