@@ -19,6 +19,7 @@ package struct QueryBinder {
     }
 
     package func bind(_ statement: Statement) throws -> BoundQuery {
+        try Self.refuseWhatIsMissing(statement)
         let table = try database.table(statement.table.value)
         let view = try self.view(of: table, statement)
         let layers = try self.layers(of: table, statement)
@@ -36,13 +37,33 @@ package struct QueryBinder {
             },
             isWeighted: isWeighted, queryNames: vectors.names, sourceName: vectors.sourceName,
             reduction: statement.reduction, predicate: nil,
-            top: statement.top?.value ?? 0, bottom: statement.bottom?.value ?? 0)
+            top: try Self.count(statement.top, statement),
+            bottom: try Self.count(statement.bottom, statement))
         if statement.top == nil, statement.bottom == nil { bound.top = BoundQuery.defaultTop }
         bound.predicate = try statement.filter.map { filter in
             try BoundPredicate(
                 filter, in: statement.origin.source, schema: Self.filterSchema(of: table))
         }
         return bound
+    }
+
+    private static func count(
+        _ limit: Located<RowLimit>?, _ statement: Statement
+    ) throws -> Int {
+        switch limit?.value {
+        case nil: return 0
+        case .rows(let count)?: return count
+        case .percent?:
+            throw GradDBError(.usage, "percentages are not available in this version")
+        }
+    }
+
+    private static func refuseWhatIsMissing(_ statement: Statement) throws {
+        let isMissing =
+            statement.isPerLayer || statement.isAll || statement.grouping != nil
+            || statement.preconditioner != nil || statement.querySource == nil
+            || statement.reduction == .sum || statement.reduction == .max
+        if isMissing { throw GradDBError(.usage, "a clause is not available in this version") }
     }
 
     /// Names for a message: the first dozen.

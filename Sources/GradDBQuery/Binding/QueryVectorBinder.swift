@@ -21,7 +21,9 @@ struct QueryVectorBinder {
     }
 
     func bind(_ statement: Statement, checkpoints: [CheckpointDocument]) throws -> Vectors {
-        let source = statement.querySource
+        guard let source = statement.querySource else {
+            throw GradDBError(.usage, "SCORE self is not available in this version")
+        }
         let vectors: Vectors
         switch source.value {
         case .file(let path):
@@ -43,6 +45,8 @@ struct QueryVectorBinder {
             vectors = try load(path, name: "$" + name, checkpoints: checkpoints)
         case .row(let identifier):
             vectors = try fetch(identifier, statement, source.range, checkpoints: checkpoints)
+        case .rows:
+            throw GradDBError(.usage, "ROWS WHERE is not available in this version")
         }
         if statement.measure.value == .cosine { try refuseZero(vectors) }
         return vectors

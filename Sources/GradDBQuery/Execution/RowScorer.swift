@@ -65,7 +65,7 @@ struct RowScorer: Sendable {
             switch reduction {
             case .each:
                 for query in queryNorms.indices { try body(query, index, estimate(query)) }
-            case .mean:
+            case .mean, .sum, .max:
                 try body(0, index, mean(queryNorms.indices.lazy.map(estimate)))
             }
         }
@@ -84,7 +84,7 @@ struct RowScorer: Sendable {
         switch reduction {
         case .each:
             for (query, estimate) in zip(scores.place.queries, estimates) { body(query, estimate) }
-        case .mean: body(0, mean(estimates))
+        case .mean, .sum, .max: body(0, mean(estimates))
         }
     }
 
@@ -97,7 +97,7 @@ struct RowScorer: Sendable {
     /// A zero row has no direction: its cosine is 0 by definition.
     private func score(_ dot: Double, _ rowNorm: Double, _ query: Int) -> Double {
         switch measure {
-        case .dot: dot
+        case .dot, .`self`: dot
         case .cosine: rowNorm == 0 ? 0 : dot / (rowNorm * queryNorms[query])
         }
     }

@@ -1,5 +1,4 @@
-// The words of the whole language, those of later versions among them, so that these can be named
-// in an error rather than misread as a name.
+// The words of the language.
 
 package enum Keyword: String, CaseIterable, Sendable {
     case explain, analyze
@@ -7,7 +6,7 @@ package enum Keyword: String, CaseIterable, Sendable {
     case score, dot, cosine, `self`, to, row, rows, each, mean, sum, max
     case layers, across, weight, all, precondition
     case `where`, and, or, not, `in`, between, like, escape, `is`, null, `true`, `false`
-    case group, by, per, layer
+    case group, by, with, count, min, per, layer
     case top, bottom, exact, confidence, budget
 
     /// The keyword that a word is, in upper or lower case; only ASCII letters have a case here.

@@ -1,17 +1,7 @@
 // The clauses after SCORE: in any order, each at most once.
 
 extension Parser {
-    struct TrailingClauses {
-        var layers: [Located<String>] = []
-        var checkpoints = CheckpointSelection.newest
-        var filter: Expression?
-        var top: Located<Int>?
-        var bottom: Located<Int>?
-        var accuracy: Located<Accuracy>?
-    }
-
-    mutating func trailingClauses() throws(QueryError) -> TrailingClauses {
-        var clauses = TrailingClauses()
+    mutating func trailingClauses(of statement: inout Statement) throws(QueryError) {
         var seen: [Keyword: SourceRange] = [:]
         while let keyword = current.keyword, Self.trailingKeywords.contains(keyword) {
             if let first = seen[keyword] {
@@ -21,35 +11,68 @@ extension Parser {
                     hint: "the first one is at \(place(of: first))")
             }
             seen[keyword] = current.range
-            try clause(keyword, into: &clauses)
+            try clause(keyword, of: &statement)
         }
-        try expectEnd(afterCondition: clauses.filter?.range.end == lastEnd)
-        return clauses
+        if let all = seen[.all], let end = [Keyword.top, .bottom].first(where: { seen[$0] != nil })
+        {
+            throw source.error(
+                "ALL beside \(end.spelling)", at: all, expected: "one of them",
+                hint: "ALL is every row, the highest score first")
+        }
+        try expectEnd(afterCondition: endsWithCondition(statement))
     }
 
     static let trailingKeywords: [Keyword] = [
-        .layers, .across, .where, .top, .bottom, .exact, .confidence, .budget,
+        .layers, .across, .precondition, .where, .group, .top, .bottom, .all, .exact, .confidence,
+        .budget,
     ]
 
+    private func endsWithCondition(_ statement: Statement) -> Bool {
+        if statement.filter?.range.end == lastEnd { return true }
+        if case .rows(let condition)? = statement.querySource?.value {
+            return condition.range.end == lastEnd
+        }
+        return false
+    }
+
     private mutating func clause(
-        _ keyword: Keyword, into clauses: inout TrailingClauses
+        _ keyword: Keyword, of statement: inout Statement
     ) throws(QueryError) {
         let word = try advance()
         switch keyword {
-        case .layers: clauses.layers = try layerGlobs()
-        case .across: clauses.checkpoints = try checkpointSelection()
-        case .where: clauses.filter = try expression()
-        case .top: clauses.top = try rowLimit(keyword)
-        case .bottom: clauses.bottom = try rowLimit(keyword)
+        case .layers: statement.layers = try layerGlobs()
+        case .across: statement.checkpoints = try checkpointSelection()
+        case .precondition:
+            statement.preconditioner = try expectName("the name of a preconditioner")
+        case .where: statement.filter = try expression()
+        case .group: statement.grouping = try grouping()
+        case .top: statement.top = try rowLimit(keyword)
+        case .bottom: statement.bottom = try rowLimit(keyword)
+        case .all: statement.isAll = true
         default:
             let accuracy = try accuracy(keyword, word.range)
-            if let first = clauses.accuracy {
+            if let first = statement.accuracy {
                 throw source.error(
                     "\(keyword.spelling) beside \(first.value)", at: word.range,
                     expected: "one of EXACT, CONFIDENCE and BUDGET")
             }
-            clauses.accuracy = accuracy
+            statement.accuracy = accuracy
         }
+    }
+
+    // MARK: GROUP BY
+
+    private mutating func grouping() throws(QueryError) -> Grouping {
+        try expect(.by, "BY and the name of a column")
+        let column = try expectName("the name of a column, or example")
+        try expect(
+            .with, "WITH sum, mean, max, min or count", hint: "GROUP BY source WITH mean")
+        guard let reduction = current.keyword.flatMap({ GroupReduction(rawValue: $0.rawValue) })
+        else {
+            throw unexpected(
+                "sum, mean, max, min or count", near: [.sum, .mean, .max, .min, .count])
+        }
+        return Grouping(column: column, reduction: Located(reduction, try advance().range))
     }
 
     // MARK: EXACT, CONFIDENCE and BUDGET
@@ -132,24 +155,29 @@ extension Parser {
 
     // MARK: TOP and BOTTOM
 
-    private mutating func rowLimit(_ keyword: Keyword) throws(QueryError) -> Located<Int> {
+    private mutating func rowLimit(_ keyword: Keyword) throws(QueryError) -> Located<RowLimit> {
         let clause = keyword.spelling
-        let expected = "a whole number of rows, at least 1"
+        let expected = "a whole number of rows, at least 1, or a percentage"
         if current.keyword == .all {
-            throw notAvailable("\(clause) ALL", at: current.range, expected: expected)
+            throw unexpected(expected, hint: "every row is ALL, without \(clause)")
         }
         guard let number = try acceptNumber() else { throw unexpected(expected) }
-        if current.kind == .symbol(.percent) {
-            throw notAvailable(
-                "\(clause) with a percentage", at: number.range.through(current.range),
-                expected: expected)
+        if let percent = try accept(.percent) {
+            let share = number.value.double
+            let range = number.range.through(percent.range)
+            guard share > 0, share <= 100 else {
+                throw source.error(
+                    "\(clause) \(number.value.literal)% is no share of the rows", at: range,
+                    expected: "a percentage above 0 and at most 100")
+            }
+            return Located(.percent(share), range)
         }
         guard case .int(let count) = number.value, count >= 1 else {
             throw source.error(
                 "\(clause) \(number.value.literal) is no number of rows", at: number.range,
                 expected: expected)
         }
-        return Located(Int(count), number.range)
+        return Located(.rows(Int(count)), number.range)
     }
 
     // MARK: The end

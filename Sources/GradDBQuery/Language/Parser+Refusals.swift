@@ -1,11 +1,10 @@
-// What to say of a word that has a meaning, but not here: clauses out of order, clauses of a later
-// version, and the habits of SQL.
+// What to say of a word that has a meaning, but not here: clauses out of order, and the habits of
+// SQL.
 
 extension Parser {
     /// Where the order is fixed and SCORE has not come yet: a clause that belongs behind it.
     func refusalBeforeScore() -> QueryError? {
         guard let keyword = current.keyword, keyword.isClauseWord else { return nil }
-        if let refusal = refusalOfLaterVersion(keyword) { return refusal }
         guard Self.trailingKeywords.contains(keyword) else { return nil }
         return source.error(
             "\(keyword.spelling) stands before SCORE", at: current.range,
@@ -14,7 +13,6 @@ extension Parser {
 
     /// Behind SCORE: a word of the language that cannot stand there.
     func refusal(of keyword: Keyword) -> QueryError {
-        if let refusal = refusalOfLaterVersion(keyword) { return refusal }
         let place =
             switch keyword {
             case .explain: "EXPLAIN at the very beginning"
@@ -23,8 +21,10 @@ extension Parser {
             case .at: "AT behind the name of the table"
             case .score: "SCORE once"
             case .to: "TO behind the measure of SCORE"
-            case .each, .mean: "\(keyword.spelling) right behind the source of the queries"
+            case .each, .mean, .sum, .max:
+                "\(keyword.spelling) right behind the source of the queries"
             case .weight: "WEIGHT behind a checkpoint of ACROSS"
+            case .per: "PER LAYER behind the columns of SELECT"
             default: "\(keyword.spelling) elsewhere"
             }
         return source.error(
@@ -33,20 +33,7 @@ extension Parser {
     }
 
     private static let orderHint =
-        "the order is SELECT … FROM … AT … SCORE … TO … EACH or MEAN, then the other clauses"
-
-    private func refusalOfLaterVersion(_ keyword: Keyword) -> QueryError? {
-        let (name, expected): (String, String) =
-            switch keyword {
-            case .precondition: ("PRECONDITION", "scores without a preconditioner")
-            case .group: ("GROUP BY", "one result for each row")
-            case .all: ("ALL", "TOP or BOTTOM with a number of rows")
-            case .per: ("PER LAYER", "one score over all chosen layers")
-            case .sum, .max: (keyword.spelling, "EACH or MEAN")
-            default: ("", "")
-            }
-        return name.isEmpty ? nil : notAvailable(name, at: current.range, expected: expected)
-    }
+        "the order is SELECT … FROM … AT … SCORE … TO … EACH, MEAN, SUM or MAX, then the other clauses"
 
     func functionNotAvailable(_ name: Located<String>) -> QueryError {
         notAvailable(

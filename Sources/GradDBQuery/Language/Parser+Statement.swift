@@ -11,16 +11,21 @@ extension Parser {
         let version = try versionClause()
         try expectScore(afterVersion: version != nil)
         let measure = try self.measure()
-        try expect(.to, "TO and the source of the queries", hint: Self.sourceHint)
-        let querySource = try self.querySource()
-        let reduction = try self.reduction()
-        let clauses = try trailingClauses()
-        return Statement(
-            explain: explain, selection: selection, table: table, version: version,
-            measure: measure, querySource: querySource, reduction: reduction,
-            layers: clauses.layers, checkpoints: clauses.checkpoints, filter: clauses.filter,
-            top: clauses.top, bottom: clauses.bottom, accuracy: clauses.accuracy,
-            origin: .init(source: source, range: SourceRange(start.start, lastEnd)))
+        var statement = Statement(
+            explain: explain, selection: selection.items, table: table, measure: measure,
+            querySource: nil, origin: .init(source: source, range: start))
+        statement.isPerLayer = selection.isPerLayer
+        statement.version = version
+        if measure.value == .`self` {
+            try refuseQueries(of: measure)
+        } else {
+            try expect(.to, "TO and the source of the queries", hint: Self.sourceHint)
+            statement.querySource = try querySource()
+            statement.reduction = try reduction()
+        }
+        try trailingClauses(of: &statement)
+        statement.origin = .init(source: source, range: SourceRange(start.start, lastEnd))
+        return statement
     }
 
     /// In a script: a semicolon where a statement might begin.
@@ -36,14 +41,17 @@ extension Parser {
         return try accept(.analyze) == nil ? .plan : .analyze
     }
 
-    private mutating func selectClause() throws(QueryError) -> [Located<SelectItem>] {
+    private mutating func selectClause() throws(QueryError) -> (
+        items: [Located<SelectItem>], isPerLayer: Bool
+    ) {
         guard try accept(.select) != nil else {
-            return [Located(.all, SourceRange(current.range.start, current.range.start))]
+            return ([Located(.all, SourceRange(current.range.start, current.range.start))], false)
         }
         var items = [try selectItem()]
         while try accept(.comma) != nil { items.append(try selectItem()) }
-        if current.keyword == .per { throw refusal(of: .per) }
-        return items
+        guard try accept(.per) != nil else { return (items, false) }
+        try expect(.layer, "LAYER", hint: "PER LAYER gives a score for each layer")
+        return (items, true)
     }
 
     private mutating func selectItem() throws(QueryError) -> Located<SelectItem> {
@@ -111,14 +119,25 @@ extension Parser {
         switch current.keyword {
         case .dot: return Located(.dot, try advance().range)
         case .cosine: return Located(.cosine, try advance().range)
-        case .`self`:
-            throw notAvailable("self", at: current.range, expected: "dot or cosine")
-        default: throw unexpected("dot or cosine", near: [.dot, .cosine])
+        case .`self`: return Located(.`self`, try advance().range)
+        default: throw unexpected("dot, cosine or self", near: [.dot, .cosine, .`self`])
         }
     }
 
-    private static let sourceHint = "TO 'file.safetensors', TO $name or TO ROW 'id'"
-    private static let sourceExpectation = "a file in single quotes, $name or ROW"
+    /// What a row is to itself has no queries, and so nothing to reduce.
+    private func refuseQueries(of measure: Located<Measure>) throws(QueryError) {
+        guard let keyword = current.keyword,
+            [.to, .each, .mean, .sum, .max].contains(keyword)
+        else { return }
+        throw source.error(
+            "\(keyword.spelling) behind self", at: current.range,
+            expected: "another clause or the end of the statement",
+            hint: "self scores each row against itself; other queries take dot or cosine")
+    }
+
+    private static let sourceHint =
+        "TO 'file.safetensors', TO $name, TO ROW 'id' or TO ROWS WHERE condition"
+    private static let sourceExpectation = "a file in single quotes, $name, ROW or ROWS WHERE"
 
     private mutating func querySource() throws(QueryError) -> Located<QuerySource> {
         switch current.kind {
@@ -132,8 +151,10 @@ extension Parser {
             let (id, range) = try rowIdentifier()
             return Located(.row(id), row.range.through(range))
         case .rows:
-            throw notAvailable(
-                "ROWS WHERE", at: current.range, expected: Self.sourceExpectation)
+            let rows = try advance()
+            try expect(.where, "WHERE and a condition", hint: "one row is ROW 'id'")
+            let condition = try expression()
+            return Located(.rows(condition), rows.range.through(condition.range))
         default:
             throw unexpected(Self.sourceExpectation, hint: Self.sourceHint)
         }
@@ -158,17 +179,10 @@ extension Parser {
     }
 
     private mutating func reduction() throws(QueryError) -> QueryReduction {
-        switch current.keyword {
-        case .each:
-            try advance()
-            return .each
-        case .mean:
-            try advance()
-            return .mean
-        case .sum, .max:
-            throw notAvailable(
-                current.keyword?.spelling ?? "", at: current.range, expected: "EACH or MEAN")
-        default: return .each
-        }
+        if try accept(.each) != nil { return .each }
+        if try accept(.mean) != nil { return .mean }
+        if try accept(.sum) != nil { return .sum }
+        if try accept(.max) != nil { return .max }
+        return .each
     }
 }

@@ -10,10 +10,13 @@ extension Statement: CustomStringConvertible {
         case nil: break
         }
         clauses.append("SELECT " + selection.map(\.value.description).joined(separator: ", "))
+        if isPerLayer { clauses.append("PER LAYER") }
         clauses.append("FROM " + Spelling.table(table.value))
         if let version { clauses.append("AT \(version.value)") }
-        clauses.append("SCORE \(measure.value.rawValue) TO \(querySource.value)")
-        clauses.append(reduction.rawValue.uppercased())
+        clauses.append("SCORE \(measure.value.rawValue)")
+        if let querySource {
+            clauses.append("TO \(querySource.value) \(reduction.rawValue.uppercased())")
+        }
         if !layers.isEmpty {
             clauses.append(
                 "LAYERS " + layers.map { Spelling.string($0.value) }.joined(separator: ", "))
@@ -24,9 +27,14 @@ extension Statement: CustomStringConvertible {
         case .listed(let listed):
             clauses.append("ACROSS " + listed.map(\.description).joined(separator: ", "))
         }
+        if let preconditioner {
+            clauses.append("PRECONDITION " + Spelling.name(preconditioner.value))
+        }
         if let filter { clauses.append("WHERE \(filter)") }
+        if let grouping { clauses.append("GROUP BY \(grouping)") }
         if let top { clauses.append("TOP \(top.value)") }
         if let bottom { clauses.append("BOTTOM \(bottom.value)") }
+        if isAll { clauses.append("ALL") }
         if let accuracy { clauses.append(accuracy.value.description) }
         return clauses.joined(separator: " ")
     }
@@ -68,6 +76,7 @@ extension QuerySource: CustomStringConvertible {
         case .parameter(let name): "$" + name
         case .row(.string(let id)): "ROW " + Spelling.string(id)
         case .row(.int(let id)): "ROW \(id)"
+        case .rows(let condition): "ROWS WHERE \(condition)"
         }
     }
 }
@@ -75,5 +84,20 @@ extension QuerySource: CustomStringConvertible {
 extension WeightedCheckpoint: CustomStringConvertible {
     package var description: String {
         Spelling.string(name.value) + (weight.map { " WEIGHT \($0.value)" } ?? "")
+    }
+}
+
+extension Grouping: CustomStringConvertible {
+    package var description: String {
+        Spelling.name(column.value) + " WITH " + reduction.value.rawValue
+    }
+}
+
+extension RowLimit: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .rows(let count): "\(count)"
+        case .percent(let share): "\(share)%"
+        }
     }
 }

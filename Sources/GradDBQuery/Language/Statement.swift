@@ -14,45 +14,45 @@ package struct Statement: Equatable, Sendable {
     package var explain: Explain?
     /// Never empty; `[.all]` when SELECT was left out.
     package var selection: [Located<SelectItem>]
+    /// PER LAYER: a score for each layer.
+    package var isPerLayer = false
     /// When FROM was left out, the caller's default; its range is then empty.
     package var table: Located<String>
     /// Nil is the newest snapshot.
     package var version: Located<TableVersion>?
     package var measure: Located<Measure>
-    package var querySource: Located<QuerySource>
+    /// Nil for the measure `self`, which has no queries.
+    package var querySource: Located<QuerySource>?
     package var reduction: QueryReduction
     /// Globs over layer names; empty means every layer.
     package var layers: [Located<String>]
     package var checkpoints: CheckpointSelection
+    /// The name of a stored preconditioner.
+    package var preconditioner: Located<String>?
     package var filter: Expression?
-    /// How many of the highest scores; at least 1. With neither TOP nor BOTTOM both are nil.
-    package var top: Located<Int>?
-    /// How many of the lowest scores; at least 1.
-    package var bottom: Located<Int>?
+    package var grouping: Grouping?
+    /// How many of the highest scores. With neither TOP, BOTTOM nor ALL all three are nil.
+    package var top: Located<RowLimit>?
+    /// How many of the lowest scores.
+    package var bottom: Located<RowLimit>?
+    /// ALL: every row that has a score.
+    package var isAll = false
     /// How true the answer must be; nil is exact.
     package var accuracy: Located<Accuracy>?
     package var origin: Origin
 
     package init(
-        explain: Explain?, selection: [Located<SelectItem>], table: Located<String>,
-        version: Located<TableVersion>?, measure: Located<Measure>,
-        querySource: Located<QuerySource>, reduction: QueryReduction, layers: [Located<String>],
-        checkpoints: CheckpointSelection, filter: Expression?, top: Located<Int>?,
-        bottom: Located<Int>?, accuracy: Located<Accuracy>?, origin: Origin
+        explain: Explain? = nil, selection: [Located<SelectItem>], table: Located<String>,
+        measure: Located<Measure>, querySource: Located<QuerySource>?, origin: Origin
     ) {
         self.explain = explain
         self.selection = selection
         self.table = table
-        self.version = version
         self.measure = measure
         self.querySource = querySource
-        self.reduction = reduction
-        self.layers = layers
-        self.checkpoints = checkpoints
-        self.filter = filter
-        self.top = top
-        self.bottom = bottom
-        self.accuracy = accuracy
+        reduction = .each
+        layers = []
+        checkpoints = .newest
         self.origin = origin
     }
 }

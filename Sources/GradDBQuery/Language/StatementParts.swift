@@ -19,6 +19,8 @@ package enum TableVersion: Equatable, Sendable {
 /// How a row is scored against a query.
 package enum Measure: String, Equatable, Sendable, CaseIterable {
     case dot, cosine
+    /// The row against itself; there are no queries.
+    case `self`
 }
 
 /// Where the query vectors come from.
@@ -29,6 +31,8 @@ package enum QuerySource: Equatable, Sendable {
     case parameter(String)
     /// A row of the scored table, by its id.
     case row(RowIdentifier)
+    /// The rows of the scored table for which a condition is true.
+    case rows(Expression)
 
     package enum RowIdentifier: Equatable, Sendable {
         case string(String)
@@ -42,6 +46,34 @@ package enum QueryReduction: String, Equatable, Sendable {
     case each
     /// The mean over the queries, row by row.
     case mean
+    case sum
+    case max
+}
+
+/// What becomes of the scores of a group's rows.
+package enum GroupReduction: String, Equatable, Sendable, CaseIterable {
+    case sum, mean, max, min
+    /// How many rows there are.
+    case count
+}
+
+/// Answers groups in place of rows: those that have the same value in a column.
+package struct Grouping: Equatable, Sendable {
+    package let column: Located<String>
+    package let reduction: Located<GroupReduction>
+
+    package init(column: Located<String>, reduction: Located<GroupReduction>) {
+        self.column = column
+        self.reduction = reduction
+    }
+}
+
+/// How many rows one end of an answer has.
+package enum RowLimit: Equatable, Sendable {
+    /// At least 1.
+    case rows(Int)
+    /// Of those that have a score; above 0, at most 100.
+    case percent(Double)
 }
 
 /// How true an answer must be.

@@ -82,7 +82,7 @@ struct RandomSyntax {
         let version: [TableVersion?] = [nil, .snapshot(random.next()), .named(string())]
         let source: [QuerySource] = [
             .file(string()), .parameter("q"), .row(.int(Int64(truncatingIfNeeded: random.next()))),
-            .row(.string(string())),
+            .row(.string(string())), .rows(condition(depth: random.below(3))),
         ]
         let weight: [Double?] = [nil, 2e-5, -1, 0]
         let listed = (0...random.below(3)).map {
@@ -94,19 +94,32 @@ struct RandomSyntax {
             nil, .exact, .confidence(0.999), .confidence(1e-300), .budget(seconds: 0.2),
             .budget(seconds: 1e-7), .budget(seconds: 1e20),
         ]
-        return Statement(
+        let measure = random.pick(Measure.allCases)
+        var statement = Statement(
             explain: random.pick([nil, .plan, .analyze]), selection: items,
-            table: Located(name(), here),
-            version: random.pick(version).map { Located($0, here) },
-            measure: Located(random.pick(Measure.allCases), here),
-            querySource: Located(random.pick(source), here),
-            reduction: random.pick([.each, .mean]),
-            layers: (0..<random.below(3)).map { _ in Located(string(), here) },
-            checkpoints: random.pick([.newest, .all, .listed(listed)]),
-            filter: random.chance(2) ? condition(depth: random.below(4)) : nil,
-            top: random.chance(2) ? Located(1 + random.below(1000), here) : nil,
-            bottom: random.chance(2) ? Located(.max, here) : nil,
-            accuracy: random.pick(accuracy).map { Located($0, here) },
+            table: Located(name(), here), measure: Located(measure, here),
+            querySource: measure == .`self` ? nil : Located(random.pick(source), here),
             origin: .init(source: SourceText(""), range: here))
+        statement.isPerLayer = random.chance(4)
+        statement.version = random.pick(version).map { Located($0, here) }
+        if measure != .`self` { statement.reduction = random.pick([.each, .mean, .sum, .max]) }
+        statement.layers = (0..<random.below(3)).map { _ in Located(string(), here) }
+        statement.checkpoints = random.pick([.newest, .all, .listed(listed)])
+        statement.preconditioner = random.chance(4) ? Located(name(), here) : nil
+        statement.filter = random.chance(2) ? condition(depth: random.below(4)) : nil
+        if random.chance(3) {
+            statement.grouping = Grouping(
+                column: Located(name(), here),
+                reduction: Located(random.pick(GroupReduction.allCases), here))
+        }
+        let limits: [RowLimit] = [.rows(1 + random.below(1000)), .rows(.max), .percent(0.5)]
+        if random.chance(4) {
+            statement.isAll = true
+        } else {
+            statement.top = random.chance(2) ? Located(random.pick(limits), here) : nil
+            statement.bottom = random.chance(2) ? Located(random.pick(limits), here) : nil
+        }
+        statement.accuracy = random.pick(accuracy).map { Located($0, here) }
+        return statement
     }
 }
