@@ -1,22 +1,55 @@
-// Sets of row numbers, one bit each: which rows a checkpoint has, which rows pass a filter.
-
-import BitCollections
+// Sets of row numbers, one bit each: which rows a checkpoint has, which rows pass a filter. Row
+// numbers are dense, and a scan asks for every one of them: so plain words, without a library's
+// bookkeeping for each bit.
 
 /// A set of row numbers of one table.
 package struct RowSet: Sendable {
-    private var bits: BitSet
+    private var words: [UInt64] = []
 
-    package init() { bits = BitSet() }
+    package init() {}
 
     /// An empty set with room for the rows below `rowCount`.
-    package init(rowCount: UInt64) { bits = BitSet(reservingCapacity: Int(rowCount)) }
+    package init(rowCount: UInt64) {
+        words = [UInt64](repeating: 0, count: (Int(rowCount) + 63) / 64)
+    }
 
     /// The number of rows in the set. Takes time proportional to the highest.
-    package var count: Int { bits.count }
+    package var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
 
     /// Inserts a row; false when it was there.
     @discardableResult
-    package mutating func insert(_ row: UInt64) -> Bool { bits.insert(Int(row)).inserted }
+    package mutating func insert(_ row: UInt64) -> Bool {
+        let word = Int(row / 64)
+        grow(toHold: word)
+        let bit: UInt64 = 1 << (row % 64)
+        defer { words[word] |= bit }
+        return words[word] & bit == 0
+    }
 
-    package func contains(_ row: UInt64) -> Bool { bits.contains(Int(row)) }
+    /// Inserts of the rows from `first` on those for which `mask` says so.
+    package mutating func insert(_ mask: some Collection<Bool>, from first: UInt64) {
+        guard !mask.isEmpty else { return }
+        grow(toHold: (Int(first) + mask.count - 1) / 64)
+        var word = Int(first / 64)
+        var bit = first % 64
+        var bits: UInt64 = 0
+        for isMember in mask {
+            bits |= (isMember ? 1 : 0) << bit
+            bit += 1
+            guard bit == 64 else { continue }
+            words[word] |= bits
+            (word, bit, bits) = (word + 1, 0, 0)
+        }
+        if bits != 0 { words[word] |= bits }
+    }
+
+    package func contains(_ row: UInt64) -> Bool {
+        let word = Int(row / 64)
+        return word < words.count && words[word] >> (row % 64) & 1 == 1
+    }
+
+    private mutating func grow(toHold word: Int) {
+        guard word >= words.count else { return }
+        words.append(contentsOf: repeatElement(0, count: max(word + 1, 2 * words.count) - words.count))
+    }
 }
