@@ -31,7 +31,8 @@ struct Gradctl: ParsableCommand {
         version: "gradctl \(GradDBVersion.current)",
         subcommands: [
             InitCommand.self, CreateCommand.self, ProjectCommand.self, IngestCommand.self,
-            CommitCommand.self, StagedCommand.self, RecodeCommand.self, QueryCommand.self,
+            CommitCommand.self, StagedCommand.self, RecodeCommand.self, PreconditionCommand.self,
+            QueryCommand.self,
             ExplainCommand.self, InfoCommand.self, SnapshotsCommand.self,
             TagCommand.self, CheckCommand.self, BenchCommand.self,
         ])

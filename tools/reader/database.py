@@ -12,6 +12,7 @@ import numpy as np
 import values
 from block import CODEC_NUMBERS, SLAB_BYTES, Block, row_bytes
 from codec import Encoded, decode, encode_rows, join, unpack
+from preconditioner import Preconditioner
 from rocksdb_store import Store
 
 FORMAT_VERSION = 1
@@ -85,6 +86,11 @@ class Table:
             for _, doc in documents("checkpoint", "[0-9a-f]{8}")
             if doc["added"] <= self.snapshot
         }
+        self.preconditioners = {
+            doc["name"]: doc
+            for _, doc in documents("preconditioner", "[0-9a-f]{8}")
+            if doc["added"] <= self.snapshot < doc.get("removed", float("inf"))
+        }
         self.layers = [self.encodings(layer)[0] for layer in schema["layers"]]
         every = [doc for _, doc in documents("segment", "[0-9a-f]{16}")
                  if doc["added"] <= self.snapshot]
@@ -111,6 +117,9 @@ class Table:
 
     def layer(self, name: str) -> dict:
         return next(layer for layer in self.layers if layer["name"] == name)
+
+    def preconditioner(self, name: str) -> Preconditioner:
+        return Preconditioner(self, self.preconditioners[name])
 
     def newest_checkpoint(self) -> str:
         return max(self.checkpoints.values(), key=lambda doc: doc["checkpoint"])["name"]
@@ -191,6 +200,11 @@ class Table:
         stored = np.concatenate([slab.rows for slab in slabs], axis=1)
         return Encoded(unpack(layer["codec"], layer["dims"], stored), slabs[0].scales,
                        slabs[0].squared_norms, slabs[0].residual_norms)
+
+    def decoded_group(self, segment: dict, group: int, layer: dict) -> np.ndarray:
+        """The rows of a row group in one layer, decoded, f32 [n, dims]."""
+        return decode(layer["codec"], int(layer["seed"], 16),
+                      self.encoded_group(segment, group, layer))
 
     def encoded(self, checkpoint: str, layer: dict):
         """(row numbers, rows as stored) of one checkpoint and layer, in stored order."""

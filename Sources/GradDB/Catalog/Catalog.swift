@@ -34,6 +34,12 @@ package struct Catalog: Sendable {
         }
         package static func tags(_ table: UInt32) -> String { "tag/\(hex(table))/" }
         package static func tag(_ table: UInt32, _ name: String) -> String { tags(table) + name }
+        package static func preconditioners(_ table: UInt32) -> String {
+            "preconditioner/\(hex(table))/"
+        }
+        package static func preconditioner(_ table: UInt32, _ number: UInt32) -> String {
+            preconditioners(table) + hex(number)
+        }
         package static func reservation(_ segment: UInt64) -> String {
             reservations + hex(segment)
         }

@@ -21,6 +21,19 @@ extension DatabaseWriter {
             try Commit(self, table: table, segments: segments), cancellation, body)
     }
 
+    /// Runs `body` with a new commit that may write the numbers of a preconditioner ahead. If it
+    /// throws, what it wrote is taken back.
+    package func withCommit<R>(
+        to table: Table, preconditioner: UInt32, cancellation: Cancellation,
+        _ body: (Commit) throws -> R
+    ) throws -> R {
+        try requireUsable()
+        try prepareStaging()
+        return try run(
+            try Commit(self, table: table, segments: 1, preconditioner: preconditioner),
+            cancellation, body)
+    }
+
     /// Runs `body` with a commit of what is staged in reserved segments already. If it throws, the
     /// staged ingest is as it was.
     package func withCommit<R>(
@@ -59,12 +72,14 @@ package final class Commit {
     /// Where table files wait for being attached.
     private var directory: String { "\(writer.stagingDirectory)/\(segments.lowerBound)" }
 
-    fileprivate init(_ writer: DatabaseWriter, table: Table, segments count: Int) throws {
+    fileprivate init(
+        _ writer: DatabaseWriter, table: Table, segments count: Int, preconditioner: UInt32? = nil
+    ) throws {
         self.writer = writer
         self.table = table
         batch = WriteBatch(writer.store)
         reservation = ReservationDocument(
-            table: table.document.table, segments: UInt64(count))
+            table: table.document.table, segments: UInt64(count), preconditioner: preconditioner)
         var counters = try writer.counters()
         let first = counters.nextSegment
         counters.nextSegment += UInt64(count)
@@ -74,6 +89,8 @@ package final class Commit {
         try batch.put(Catalog.Key.counters, document: counters)
         try batch.put(Catalog.Key.reservation(first), document: reservation)
         try writer.store.write(batch, sync: true)
+        // What the catalog keeps in memory holds on to the log that readers replay.
+        if preconditioner != nil { try writer.store.flush([.catalog]) }
     }
 
     /// Goes on with the reservation of a staged ingest.

@@ -204,10 +204,15 @@ package struct ReservationDocument: Codable, Equatable, Sendable {
     package var staged: Bool?
     /// Of a staged ingest: whether a commit has begun to bring its segments into the database.
     package var attaching: Bool?
+    /// The preconditioner whose numbers and norms may have been written ahead of the publication.
+    package var preconditioner: UInt32?
 
-    package init(table: UInt32, segments: UInt64, spilled: Bool = false) {
+    package init(
+        table: UInt32, segments: UInt64, spilled: Bool = false, preconditioner: UInt32? = nil
+    ) {
         self.table = table
         self.segments = segments
         self.spilled = spilled
+        self.preconditioner = preconditioner
     }
 }

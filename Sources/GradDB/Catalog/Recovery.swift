@@ -53,6 +53,9 @@ package struct Recovery {
             to: Keys.segmentPrefix(table: table, segment: end))
         let batch = WriteBatch(store)
         if reservation.spilled { try removeRecords(table: table, batch) }
+        if let preconditioner = reservation.preconditioner {
+            try removeNumbers(of: preconditioner, table: table, batch)
+        }
         batch.deleteRange(
             .fields, from: Keys.rowMapPrefix(table: table, segment: first),
             to: Keys.rowMapPrefix(table: table, segment: end))
@@ -81,6 +84,21 @@ package struct Recovery {
         let batch = WriteBatch(store)
         batch.deleteRange(.blocks, from: start, to: end)
         try store.write(batch, sync: true)
+    }
+
+    /// Removes the numbers and norms of a preconditioner that was not published.
+    private func removeNumbers(
+        of preconditioner: UInt32, table: UInt32, _ batch: WriteBatch
+    ) throws {
+        let prefixes = [
+            Keys.preconditionerPrefix(table: table, preconditioner: preconditioner),
+            Keys.normsPrefix(table: table, preconditioner: preconditioner),
+        ]
+        for prefix in prefixes {
+            guard let end = Keys.end(ofPrefix: prefix) else { continue }
+            try store.deleteFiles(.fields, from: prefix, to: end)
+            batch.deleteRange(.fields, from: prefix, to: end)
+        }
     }
 
     /// Removes keys, records and columns of rows that no snapshot has.

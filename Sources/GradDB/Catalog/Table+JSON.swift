@@ -42,6 +42,7 @@ extension Table {
                 ("segments", .int(Int64(try segmentCount))), ("bytes", .int(Int64(try bytes))),
                 ("layers", layersJSON), ("fields", fieldsJSON),
                 ("checkpoints", .array(try checkpoints.map { .object($0.json) })),
+                ("preconditioners", .array(activePreconditioners.map { .string($0.name) })),
                 ("tags", .object(JSONObject(tags))),
             ])
         }

@@ -35,11 +35,30 @@ extension Table {
                 try requireEncodings(of: segment, refuse)
             }
         }
+        try validatePreconditioners(refuse)
         guard head.snapshot > 0 else { return }
         let visible = bases.values.count { $0.added <= head.snapshot }
         guard let newest = snapshots.last, newest.snapshot == head.snapshot,
             newest.segments == visible
         else { throw refuse("snapshot \(head.snapshot) lacks segments") }
+    }
+
+    /// The parts of preconditioners are of layers that there are, and of a size that can be read.
+    private func validatePreconditioners(_ refuse: (String) -> GradDBError) throws {
+        for preconditioner in preconditioners {
+            var seen: Set<[UInt32]> = []
+            for (index, part) in preconditioner.parts.enumerated() {
+                guard part.part == UInt32(index), Int(part.layer) < layers.count,
+                    seen.insert([part.layer, part.checkpoint]).inserted, part.rows > 0,
+                    part.damping.isFinite, part.damping >= 0
+                else { throw refuse("part \(index) of preconditioner '\(preconditioner.name)'") }
+                let dims = layers[Int(part.layer)].dims
+                guard part.kind != .dense || dims <= PreconditionerKind.maxDenseDims,
+                    (0...(part.kind == .woodbury ? dims : 0)).contains(part.rank),
+                    part.bytes == UInt64(part.numberCount(dims: dims)) * 8
+                else { throw refuse("part \(index) of preconditioner '\(preconditioner.name)'") }
+            }
+        }
     }
 
     /// The blocks of every encoding that a snapshot has are in the segment or in a companion.

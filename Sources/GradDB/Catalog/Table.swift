@@ -19,6 +19,8 @@ public struct Table: Sendable {
     /// Tags by name.
     public let tags: [String: UInt64]
     package let snapshots: [SnapshotDocument]
+    /// Those that were removed too, in ascending order of their numbers.
+    package let preconditioners: [PreconditionerDocument]
 
     package init(_ document: TableDocument, in store: RocksStore) throws {
         let catalog = Catalog(store)
@@ -37,6 +39,7 @@ public struct Table: Sendable {
             }, uniquingKeysWith: { first, _ in first })
         allCheckpoints = try catalog.documents(Catalog.Key.checkpoints(number)).map(\.document)
         snapshots = try catalog.documents(Catalog.Key.snapshots(number)).map(\.document)
+        preconditioners = try catalog.documents(Catalog.Key.preconditioners(number)).map(\.document)
         tags = Dictionary(
             uniqueKeysWithValues: try catalog.documents(
                 Catalog.Key.tags(number), as: TagDocument.self
@@ -84,7 +87,8 @@ public struct Table: Sendable {
         return TableView(
             table: self, snapshot: number, rowCount: document?.nextRow ?? 0,
             allSegments: allSegments.filter { $0.added <= number },
-            checkpoints: allCheckpoints.filter { $0.added <= number })
+            checkpoints: allCheckpoints.filter { $0.added <= number },
+            preconditioners: preconditioners.filter { $0.isActive(in: number) })
     }
 
     /// The state that a tag names.

@@ -9,17 +9,19 @@ package struct TableView: Sendable {
     /// Without companions: every row of a checkpoint is in one of them.
     package let segments: [SegmentDocument]
     package let checkpoints: [CheckpointDocument]
+    package let preconditioners: [PreconditionerDocument]
     /// Bytes of its blocks, by encoding.
     package let bytesOfEncodings: [UInt32: UInt64]
 
     init(
         table: Table, snapshot: UInt64, rowCount: UInt64, allSegments: [SegmentDocument],
-        checkpoints: [CheckpointDocument]
+        checkpoints: [CheckpointDocument], preconditioners: [PreconditionerDocument]
     ) {
         self.table = table
         self.snapshot = snapshot
         self.rowCount = rowCount
         self.checkpoints = checkpoints
+        self.preconditioners = preconditioners
         segments = allSegments.filter { $0.base == nil }
         let active = table.layers.flatMap { $0.encodings(in: snapshot) }.map {
             ($0.number, 0 as UInt64)

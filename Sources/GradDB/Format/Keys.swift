@@ -103,10 +103,12 @@ package enum Keys {
         return key
     }
 
-    // `fields`: column blocks and row maps
+    // `fields`: column blocks, row maps, preconditioners
 
     private static let columnKind: UInt8 = 1
     private static let rowMapKind: UInt8 = 2
+    private static let preconditionerKind: UInt8 = 3
+    private static let normsKind: UInt8 = 4
 
     package static func columnPrefix(table: UInt32, field: UInt32) -> [UInt8] {
         var key = tablePrefix(table)
@@ -130,6 +132,38 @@ package enum Keys {
 
     package static func rowMap(table: UInt32, segment: UInt64, rowGroup: UInt32) -> [UInt8] {
         var key = rowMapPrefix(table: table, segment: segment)
+        key.append(bigEndian: rowGroup)
+        return key
+    }
+
+    package static func preconditionerPrefix(table: UInt32, preconditioner: UInt32) -> [UInt8] {
+        var key = tablePrefix(table)
+        key.append(preconditionerKind)
+        key.append(bigEndian: preconditioner)
+        return key
+    }
+
+    package static func piece(
+        table: UInt32, preconditioner: UInt32, part: UInt32, piece: UInt32
+    ) -> [UInt8] {
+        var key = preconditionerPrefix(table: table, preconditioner: preconditioner)
+        key.append(bigEndian: part)
+        key.append(bigEndian: piece)
+        return key
+    }
+
+    package static func normsPrefix(table: UInt32, preconditioner: UInt32) -> [UInt8] {
+        var key = tablePrefix(table)
+        key.append(normsKind)
+        key.append(bigEndian: preconditioner)
+        return key
+    }
+
+    package static func norms(
+        table: UInt32, preconditioner: UInt32, segment: UInt64, rowGroup: UInt32
+    ) -> [UInt8] {
+        var key = normsPrefix(table: table, preconditioner: preconditioner)
+        key.append(bigEndian: segment)
         key.append(bigEndian: rowGroup)
         return key
     }

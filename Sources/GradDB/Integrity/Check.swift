@@ -98,6 +98,12 @@ public struct Check {
             }
             progress(report.bytes)
         }
+        for preconditioner in table.preconditioners {
+            try cancellation.check()
+            report.problems += try PreconditionerCheck(table, preconditioner, isDeep: isDeep)
+                .problems(cancellation: cancellation)
+                .map { Problem(message: $0, table: table.name) }
+        }
         try checkRecords(view, &report)
     }
 

@@ -1,10 +1,4 @@
-// Products of f32 matrices by OpenBLAS, one thread per call: scans have threads of their own. It is
-// loaded when it is needed: linked, it would start a thread per core, and a Fortran run-time, in
-// every process that opens a database.
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+// Products of f32 matrices by OpenBLAS.
 
 struct FloatMatrix: Sendable {
     /// cblas_sgemm: order, transposed a, transposed b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc.
@@ -20,18 +14,7 @@ struct FloatMatrix: Sendable {
     private static let transposed: Int32 = 112
 
     /// Nil where OpenBLAS is not installed.
-    static let loaded: FloatMatrix? = {
-        // OpenBLAS reads this when it is loaded. Programs that load this library, and those that
-        // they start, keep their own setting.
-        let name = "OPENBLAS_NUM_THREADS"
-        let before = getenv(name).map { String(cString: $0) }
-        setenv(name, "1", 1)
-        defer { if let before { setenv(name, before, 1) } else { unsetenv(name) } }
-        guard let library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL),
-            let symbol = dlsym(library, "cblas_sgemm")
-        else { return nil }
-        return FloatMatrix(sgemm: unsafeBitCast(symbol, to: Multiply.self))
-    }()
+    static let loaded = OpenBLAS.function("cblas_sgemm").map { FloatMatrix(sgemm: $0) }
 
     /// product[r * columns + c] = the sum over i of left[r * inner + i] · right[c * inner + i], in
     /// any order.

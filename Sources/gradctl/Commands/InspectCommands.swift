@@ -71,6 +71,10 @@ struct InfoCommand: ParsableCommand {
         try Console.print("fields: " + (fields.isEmpty ? "none" : fields.joined(separator: ", ")))
         let tags = table.tags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }
         try Console.print("tags: " + (tags.isEmpty ? "none" : tags.joined(separator: ", ")))
+        let preconditioners = table.activePreconditioners.map(\.name)
+        if !preconditioners.isEmpty {
+            try Console.print("preconditioners: " + preconditioners.joined(separator: ", "))
+        }
         guard !checkpoints.isEmpty else { return }
         var text = TextTable([
             .init(title: "checkpoint"), .init(title: "step", alignment: .right),

@@ -1,0 +1,147 @@
+// A stored preconditioner as queries use it: H⁻¹q, qᵀH⁻¹q, and gᵀH⁻¹g of stored rows.
+
+import Synchronization
+
+/// One preconditioner of a snapshot. Matrices are read when they are first asked for and kept, as
+/// long as they fit; shared by threads.
+package final class Preconditioner: Sendable {
+    package let document: PreconditionerDocument
+    private let view: TableView
+    private let parts: Mutex<LoadedParts>
+
+    /// Bytes of matrices that are kept beside the one asked for last.
+    private static let keptBytes: UInt64 = 1 << 30
+
+    fileprivate init(_ view: TableView, _ document: PreconditionerDocument) {
+        self.view = view
+        self.document = document
+        parts = Mutex(LoadedParts())
+    }
+
+    private struct LoadedParts {
+        /// The one used last comes last.
+        var loaded: [PreconditionerPart] = []
+        var bytes: UInt64 { loaded.reduce(0) { $0 + $1.document.bytes } }
+    }
+
+    /// Whether it has a matrix for the layer at the checkpoint.
+    package func hasPart(layer: Layer, checkpoint: CheckpointDocument) -> Bool {
+        position(layer, checkpoint) != nil
+    }
+
+    private func position(
+        _ layer: Layer, _ checkpoint: CheckpointDocument
+    ) -> PreconditionerDocument.Part? {
+        document.parts.first {
+            $0.layer == layer.number && $0.checkpoint == checkpoint.checkpoint
+        }
+    }
+
+    /// The matrix of a layer at a checkpoint.
+    ///
+    /// - Throws: `.usage` where it has none, `.corrupt`, `.failed` without OpenBLAS.
+    package func part(
+        layer: Layer, checkpoint: CheckpointDocument
+    ) throws -> PreconditionerPart {
+        guard let part = position(layer, checkpoint) else {
+            throw GradDBError.usage(
+                "the preconditioner '\(document.name)' has nothing for layer '\(layer.name)' at "
+                    + "checkpoint '\(checkpoint.name)'")
+        }
+        // One thread reads, the others wait: the numbers may be half a gigabyte.
+        return try parts.withLock { parts in
+            if let index = parts.loaded.firstIndex(where: { $0.document.part == part.part }) {
+                let found = parts.loaded.remove(at: index)
+                parts.loaded.append(found)
+                return found
+            }
+            let found = PreconditionerPart(
+                document: part,
+                matrix: try part.matrix(
+                    dims: layer.dims, reading: StoredNumbers(view, document, part)))
+            while !parts.loaded.isEmpty, parts.bytes + part.bytes > Self.keptBytes {
+                parts.loaded.removeFirst()
+            }
+            parts.loaded.append(found)
+            return found
+        }
+    }
+
+    /// gᵀH⁻¹g of all rows of a row group, summed over the layers in their order, starting from 0:
+    /// stored, or computed for row groups that came later.
+    package func squaredNorms(
+        of unit: ScanUnit, layers: [Layer], checkpoint: CheckpointDocument
+    ) throws -> [Double] {
+        let rows = unit.segment.rows(ofGroup: unit.group)
+        let all = document.parts(of: checkpoint)
+        let stored = try view.storedNorms(document, of: unit, parts: all.count)
+        var sums = [Double](repeating: 0, count: rows)
+        for layer in layers {
+            let norms: ArraySlice<Double>
+            if let stored, let index = all.firstIndex(where: { $0.layer == layer.number }) {
+                norms = stored[index * rows..<(index + 1) * rows]
+            } else {
+                let part = try part(layer: layer, checkpoint: checkpoint)
+                let gradients = try GradientRows(
+                    view, layer: layer, checkpoint: checkpoint, threads: 1)
+                norms = try part.matrix.squaredNorms(gradients.group(unit).block, threads: 1)[...]
+            }
+            for (row, norm) in norms.enumerated() { sums[row] += norm }
+        }
+        return sums
+    }
+}
+
+/// The matrix of one layer at one checkpoint.
+package struct PreconditionerPart: Sendable {
+    package let document: PreconditionerDocument.Part
+    let matrix: any InverseMatrix
+
+    /// H⁻¹q of vectors that follow each other, computed in double, rounded to single precision.
+    ///
+    /// - Throws: `.badInput` where that is too large.
+    package func applyInverse(to vectors: [Float]) throws -> [Float] {
+        let rows = try matrix(of: vectors)
+        try matrix.apply(to: rows.block)
+        let result = rows.numbers.map { Float($0) }
+        guard result.allSatisfy(\.isFinite) else {
+            throw GradDBError.badInput(
+                "a query becomes too large by the preconditioner; build it with more damping")
+        }
+        return result
+    }
+
+    /// qᵀH⁻¹q of vectors that follow each other.
+    package func squaredNorms(of vectors: [Float]) throws -> [Double] {
+        try matrix.squaredNorms(try matrix(of: vectors).block)
+    }
+
+    private func matrix(of vectors: [Float]) throws -> DoubleMatrix {
+        let rows = try DoubleMatrix(rows: vectors.count / matrix.dims, columns: matrix.dims)
+        for (index, value) in vectors.enumerated() { rows.numbers[index] = Double(value) }
+        return rows
+    }
+}
+
+extension TableView {
+    /// What the snapshot's preconditioner of that name says.
+    ///
+    /// - Throws: `.usage` where there is none.
+    package func preconditioner(named name: String) throws -> PreconditionerDocument {
+        guard
+            let document = preconditioners.first(where: { $0.name.utf8.elementsEqual(name.utf8) })
+        else {
+            let names = preconditioners.map(\.name).joined(separator: ", ")
+            throw GradDBError.usage(
+                "table '\(table.name)' has no preconditioner '\(name)'; "
+                    + (names.isEmpty
+                        ? "make one with `gradctl precondition`" : "it has: \(names)"))
+        }
+        return document
+    }
+
+    /// Opens a preconditioner of the snapshot for queries.
+    package func open(_ preconditioner: PreconditionerDocument) -> Preconditioner {
+        Preconditioner(self, preconditioner)
+    }
+}
