@@ -14,6 +14,12 @@ package struct RowSet: Sendable {
     /// The number of rows in the set. Takes time proportional to the highest.
     package var count: Int { bits.count }
 
+    /// The smallest and the largest row in the set; nil where it is empty.
+    package var bounds: ClosedRange<UInt64>? {
+        guard let first = bits.first, let last = bits.last else { return nil }
+        return UInt64(first)...UInt64(last)
+    }
+
     /// Inserts a row; false when it was there.
     @discardableResult
     package mutating func insert(_ row: UInt64) -> Bool { bits.insert(Int(row)).inserted }
