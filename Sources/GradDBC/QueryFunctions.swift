@@ -30,7 +30,7 @@ public func graddb_query(
             }
         let engine = QueryEngine(try database.reader(), options: options)
         let prepared = try engine.prepare(statement, explain: explain)
-        return Handles.make(ResultObject(try engine.run(prepared), of: prepared))
+        return Handles.make(try ResultObject(prepared, of: engine))
     } ?? nil
 }
 

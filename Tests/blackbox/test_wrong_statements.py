@@ -10,6 +10,14 @@ from graddb import BAD_INPUT, USAGE, Database
 
 # A statement, and the word at which the caret must point (None: where the text ends too early).
 WRONG = [
+    ("FROM t SCORE dot TO ROWS WHERE flag", "ROWS WHERE flag"),
+    ("FROM t SCORE dot TO ROWS WHERE nope = 1", "nope"),
+    ("FROM t SCORE dot TO ROW 'r0' GROUP BY nope WITH sum", "nope"),
+    ("FROM t SCORE dot TO ROW 'r0' GROUP BY id WITH sum", "id"),
+    ("SELECT i FROM t SCORE dot TO ROW 'r0' GROUP BY s WITH sum", "i FROM"),
+    ("SELECT row FROM t SCORE dot TO ROW 'r0' GROUP BY s WITH sum", "row FROM"),
+    ("SELECT rows FROM t SCORE dot TO ROW 'r0'", "rows"),
+    ("SELECT layer FROM t SCORE dot TO ROW 'r0'", "layer"),
     ("SELEKT id FROM t SCORE dot TO ROW 'r0' TOP 3", "SELEKT"),
     ("SELECT FROM t SCORE dot TO ROW 'r0' TOP 3", "FROM"),
     ("SELECT id, FROM t SCORE dot TO ROW 'r0' TOP 3", "FROM"),
@@ -77,15 +85,7 @@ WRONG = [
 ]
 # What the language reserves for later, each refused by its name.
 LATER = [
-    ("FROM t SCORE self", "self"),
-    ("FROM t SCORE dot TO ROWS WHERE flag", "ROWS"),
-    ("FROM t SCORE dot TO ROW 'r0' SUM", "SUM"),
-    ("FROM t SCORE dot TO ROW 'r0' MAX", "MAX"),
-    ("SELECT id, score PER LAYER FROM t SCORE dot TO ROW 'r0'", "PER LAYER"),
-    ("FROM t SCORE dot TO ROW 'r0' PRECONDITION fisher", "PRECONDITION"),
-    ("FROM t SCORE dot TO ROW 'r0' GROUP BY s WITH sum", "GROUP"),
-    ("FROM t SCORE dot TO ROW 'r0' TOP 5%", None),
-    ("FROM t SCORE dot TO ROW 'r0' ALL", "ALL"),
+    ("FROM t SCORE dot TO ROW 'r0' PRECONDITION fisher", "fisher"),
     ("FROM t SCORE dot TO ROW 'r0' WHERE length(s) > 5", None),
     ("FROM t SCORE dot TO ROW 'r0' WHERE i + 1 > 5", "+"),
     ("FROM t SCORE dot TO ROW 'r0' WHERE s = $name", "$name"),

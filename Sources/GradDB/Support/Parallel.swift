@@ -49,6 +49,32 @@ package enum Parallel {
         try state.rethrow()
     }
 
+    /// What `body` gives for every index below `count`, in the order of the indices; failures as
+    /// for `forEach`.
+    package static func map<Value: Sendable>(
+        _ count: Int, threads: Int, _ body: @escaping @Sendable (_ index: Int) throws -> Value
+    ) throws -> [Value] {
+        let slots = Slots<Value>(count)
+        try forEach(count, threads: threads) { index, _ in slots.values[index] = try body(index) }
+        return slots.values.compactMap { $0 }
+    }
+
+    /// Room for results. Each place is written to by the one thread that has its index, and read
+    /// after all threads have ended.
+    private final class Slots<Value: Sendable>: @unchecked Sendable {
+        let values: UnsafeMutableBufferPointer<Value?>
+
+        init(_ count: Int) {
+            values = .allocate(capacity: count)
+            values.initialize(repeating: nil)
+        }
+
+        deinit {
+            values.deinitialize()
+            values.deallocate()
+        }
+    }
+
     private final class ForkState: Sendable {
         private let next = Atomic<Int>(0)
         private let stopped = Atomic<Bool>(false)

@@ -16,6 +16,15 @@ package struct RowSet: Sendable {
     /// The number of rows in the set. Takes time proportional to the highest.
     package var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
 
+    /// The smallest and the largest row in the set; nil where it is empty.
+    package var bounds: ClosedRange<UInt64>? {
+        guard let first = words.firstIndex(where: { $0 != 0 }),
+            let last = words.lastIndex(where: { $0 != 0 })
+        else { return nil }
+        return UInt64(first * 64 + words[first].trailingZeroBitCount)...UInt64(
+            last * 64 + 63 - words[last].leadingZeroBitCount)
+    }
+
     /// Inserts a row; false when it was there.
     @discardableResult
     package mutating func insert(_ row: UInt64) -> Bool {

@@ -19,56 +19,34 @@ package struct QueryBinder {
     }
 
     package func bind(_ statement: Statement) throws -> BoundQuery {
-        try Self.refuseWhatIsMissing(statement)
         let table = try database.table(statement.table.value)
         let view = try self.view(of: table, statement)
         let layers = try self.layers(of: table, statement)
-        let (documents, isWeighted) = try checkpoints(of: view, statement)
+        let (checkpoints, isWeighted) = try self.checkpoints(of: view, statement)
         let tiers = try self.tiers(of: view, layers, statement.accuracy?.value ?? .exact)
-        let vectors = try QueryVectorBinder(
-            view: view, layers: layers, tiers: tiers, options: options
-        ).bind(statement, checkpoints: documents.map(\.document))
-        var bound = BoundQuery(
-            statement: statement, view: view, columns: try columns(of: table, statement),
-            measure: statement.measure.value, layers: layers, tiers: tiers,
-            checkpoints: zip(documents, vectors.queries).map { checkpoint, queries in
-                BoundCheckpoint(
-                    document: checkpoint.document, weight: checkpoint.weight, queries: queries)
-            },
-            isWeighted: isWeighted, queryNames: vectors.names, sourceName: vectors.sourceName,
-            reduction: statement.reduction, predicate: nil,
-            top: try Self.count(statement.top, statement),
-            bottom: try Self.count(statement.bottom, statement))
-        if statement.top == nil, statement.bottom == nil { bound.top = BoundQuery.defaultTop }
-        bound.predicate = try statement.filter.map { filter in
+        let grouping = try self.grouping(of: table, statement)
+        let columns = try ColumnBinder(table: table, statement: statement, grouping: grouping)
+            .columns()
+        let predicate = try statement.filter.map { filter in
             try BoundPredicate(
                 filter, in: statement.origin.source, schema: Self.filterSchema(of: table))
         }
-        return bound
-    }
-
-    private static func count(
-        _ limit: Located<RowLimit>?, _ statement: Statement
-    ) throws -> Int {
-        switch limit?.value {
-        case nil: return 0
-        case .rows(let count)?: return count
-        case .percent?:
-            throw GradDBError(.usage, "percentages are not available in this version")
+        if let preconditioner = statement.preconditioner {
+            throw statement.error(
+                "table '\(table.name)' has no preconditioner '\(preconditioner.value)'",
+                at: preconditioner.range, expected: "no PRECONDITION, as it has none")
         }
-    }
-
-    private static func refuseWhatIsMissing(_ statement: Statement) throws {
-        let isMissing =
-            statement.isPerLayer || statement.isAll || statement.grouping != nil
-            || statement.preconditioner != nil || statement.querySource == nil
-            || statement.reduction == .sum || statement.reduction == .max
-        if isMissing { throw GradDBError(.usage, "a clause is not available in this version") }
-    }
-
-    /// Names for a message: the first dozen.
-    private static func list(_ names: [String]) -> String {
-        names.prefix(12).joined(separator: ", ") + (names.count > 12 ? ", …" : "")
+        // Last, as it may read much.
+        let queries = try QuerySetBinder(
+            view: view, layers: layers, tiers: tiers, checkpoints: checkpoints.map(\.document),
+            options: options
+        ).bind(statement)
+        return BoundQuery(
+            statement: statement, view: view, columns: columns,
+            measure: statement.measure.value, layers: layers, tiers: tiers,
+            checkpoints: checkpoints, isWeighted: isWeighted, queries: queries,
+            reduction: statement.reduction, predicate: predicate, grouping: grouping,
+            limits: BoundLimits(statement))
     }
 
     // MARK: AT
@@ -103,58 +81,20 @@ package struct QueryBinder {
         }
     }
 
-    // MARK: SELECT
+    // MARK: GROUP BY
 
-    private func columns(of table: Table, _ statement: Statement) throws -> [OutputColumn] {
-        var columns: [OutputColumn] = []
-        for item in statement.selection {
-            switch item.value {
-            case .all:
-                columns += table.fields.enumerated().map { index, field in
-                    OutputColumn(name: field.name, source: .field(index))
-                }
-            case .column(let name, let alias):
-                guard let source = Self.source(of: name.value, in: table) else {
-                    let names = table.fields.map(\.name) + Self.pseudoColumns.map(\.name)
-                    throw statement.error(
-                        "table '\(table.name)' has no column '\(name.value)'", at: name.range,
-                        expected: "one of \(Self.list(names)), or *",
-                        hint: NearestName.hint(for: name.value, among: names))
-                }
-                columns.append(OutputColumn(name: alias?.value ?? name.value, source: source))
-            }
-            try refuseCollisions(columns, item, statement)
-        }
-        return columns
-    }
-
-    /// A name of the answer means one thing: not two columns, nor a column and one of those that
-    /// every answer has.
-    private func refuseCollisions(
-        _ columns: [OutputColumn], _ item: Located<SelectItem>, _ statement: Statement
-    ) throws {
-        guard case .column(let name, let alias) = item.value, let last = columns.last else {
-            return
-        }
-        let isTaken =
-            columns.contains { $0.name == last.name && $0.source != last.source }
-            || (alias != nil && TableSchema.reservedFieldNames.contains(last.name)
-                && last.name != name.value)
-        guard !isTaken else {
+    private func grouping(of table: Table, _ statement: Statement) throws -> BoundGrouping? {
+        guard let grouping = statement.grouping else { return nil }
+        let name = grouping.column
+        guard let column = table.fields.first(where: { $0.name == name.value }) else {
+            let names = table.fields.map(\.name)
             throw statement.error(
-                "the answer has a column '\(last.name)' already", at: (alias ?? name).range,
-                expected: "another name behind AS")
+                "table '\(table.name)' has no field '\(name.value)'", at: name.range,
+                expected: names.isEmpty
+                    ? "no GROUP BY, as it has no fields" : "one of " + ColumnBinder.list(names),
+                hint: NearestName.hint(for: name.value, among: names))
         }
-    }
-
-    private static let pseudoColumns: [(name: String, source: OutputColumn.Source)] = [
-        ("id", .id), ("score", .score), ("rank", .rank), ("row", .row),
-        ("checkpoint", .checkpoint), ("query", .query),
-    ]
-
-    private static func source(of name: String, in table: Table) -> OutputColumn.Source? {
-        if let field = table.fields.firstIndex(where: { $0.name == name }) { return .field(field) }
-        return pseudoColumns.first { $0.name == name }?.source
+        return BoundGrouping(column: column, reduction: grouping.reduction.value)
     }
 
     // MARK: WHERE
@@ -178,7 +118,7 @@ package struct QueryBinder {
                 let names = table.layers.map(\.name)
                 throw statement.error(
                     "no layer of table '\(table.name)' matches '\(glob.value)'", at: glob.range,
-                    expected: "one of \(Self.list(names))",
+                    expected: "one of \(ColumnBinder.list(names))",
                     hint: NearestName.hint(for: glob.value, among: names))
             }
             chosen.formUnion(matches.map(\.number))
@@ -203,10 +143,13 @@ package struct QueryBinder {
 
     private func checkpoints(
         of view: TableView, _ statement: Statement
-    ) throws -> (chosen: [(document: CheckpointDocument, weight: Double)], isWeighted: Bool) {
+    ) throws -> (chosen: [BoundCheckpoint], isWeighted: Bool) {
         switch statement.checkpoints {
         case .newest:
-            return (view.newestCheckpoint.map { [($0, 1)] } ?? [], false)
+            return (
+                view.newestCheckpoint.map { [BoundCheckpoint(document: $0, weight: 1)] } ?? [],
+                false
+            )
         case .all:
             return (
                 try view.checkpoints.map { checkpoint in
@@ -215,7 +158,7 @@ package struct QueryBinder {
                             "ACROSS ALL sums by weight, but checkpoint '\(checkpoint.name)' has "
                                 + "none; list the checkpoints with WEIGHT")
                     }
-                    return (checkpoint, weight)
+                    return BoundCheckpoint(document: checkpoint, weight: weight)
                 }, true
             )
         case .listed(let list):
@@ -227,7 +170,7 @@ package struct QueryBinder {
                         at: item.name.range,
                         expected: names.isEmpty
                             ? "none, as it has none yet"
-                            : "one of " + Self.list(names),
+                            : "one of " + ColumnBinder.list(names),
                         hint: NearestName.hint(for: item.name.value, among: names))
                 }
                 // One checkpoint without a weight is a choice, not a sum.
@@ -237,7 +180,7 @@ package struct QueryBinder {
                         "checkpoint '\(checkpoint.name)' has no stored weight",
                         at: item.name.range, expected: "WEIGHT w behind it")
                 }
-                return (document: checkpoint, weight: weight)
+                return BoundCheckpoint(document: checkpoint, weight: weight)
             }
             let isWeighted = list.count > 1 || list.contains { $0.weight != nil }
             return (chosen, isWeighted)

@@ -8,9 +8,9 @@ struct Answer: Sendable {
     private(set) var top: TopRows
     private(set) var bottom: TopRows
 
-    init(_ query: BoundQuery) {
-        top = TopRows(.top, limit: query.top)
-        bottom = TopRows(.bottom, limit: query.bottom)
+    init(top: Int, bottom: Int) {
+        self.top = TopRows(.top, limit: top)
+        self.bottom = TopRows(.bottom, limit: bottom)
     }
 
     /// The ends that are asked for.

@@ -10,8 +10,8 @@ struct BoundedSelection {
     /// Whether single precision is faster than the definition, and the answer small beside the
     /// table.
     static func pays(_ input: SelectionInput, _ exact: Rung) -> Bool {
-        exact.columns.contains { hasFaster($0, queries: input.query.queryCount) }
-            && 20 * input.query.wanted <= input.rowCount
+        exact.columns.contains { hasFaster($0, queries: input.queryCount) }
+            && 20 * input.wanted <= input.rowCount
     }
 
     private static func hasFaster(_ column: ScanColumn, queries: Int) -> Bool {
@@ -27,7 +27,7 @@ struct BoundedSelection {
         var fast = exact
         for index in fast.columns.indices {
             fast.columns[index].isSinglePrecision = Self.hasFaster(
-                fast.columns[index], queries: input.query.queryCount)
+                fast.columns[index], queries: input.queryCount)
         }
         let finder = CandidatePass(input: input, interval: .bound)
         guard let (pools, first) = try finder.run("single precision", fast) else { return nil }
@@ -53,13 +53,12 @@ struct CandidatePass {
     func run(
         _ name: String, _ rung: Rung, deadline: ContinuousClock.Instant? = nil
     ) throws -> (pools: [[Candidates]], pass: ScanPass)? {
-        let query = input.query
-        let empty = query.answerNames.map { _ in
-            [(RankingEnd.top, query.top), (.bottom, query.bottom)].filter { $0.1 > 0 }.map {
+        let limits = [(RankingEnd.top, input.limits.top), (.bottom, input.limits.bottom)]
+        let empty = Array(
+            repeating: limits.filter { $0.1 > 0 }.map {
                 Candidates($0.0, limit: $0.1, interval: interval)
-            }
-        }
-        var request = input.request(rung)
+            }, count: input.answerCount)
+        var request = try input.request(rung)
         request.deadline = deadline
         let scan = try Scan(request)
         let scorer = input.scorer

@@ -11,7 +11,7 @@ struct ExactSelection {
         answers: [Answer], pass: ScanPass
     ) {
         let scorer = input.scorer
-        var request = input.request(exact)
+        var request = try input.request(exact)
         request.deadline = deadline
         // Known before the scan is: a scan has no more workers than threads.
         let found = PerWorker(max(1, input.options.threads), input.emptyAnswers)

@@ -122,7 +122,7 @@ extension ProgressiveSelection {
 
         init(_ input: SelectionInput) {
             view = input.query.view
-            units = view.units(of: input.checkpoint.document)
+            units = view.units(of: input.checkpoint)
         }
 
         mutating func row(at place: CandidateKey) throws -> UInt64 {

@@ -49,7 +49,7 @@ final class ProgressiveSelection {
 
     private static func interval(_ input: SelectionInput, _ probability: Double) -> Interval {
         let miss = (1 - probability) / 2
-        let wanted = Double(max(1, input.query.wanted))
+        let wanted = Double(max(1, input.wanted))
         let rows = Double(max(1, input.rowCount))
         func errors(_ probability: Double) -> Double {
             NormalDistribution.quantile(upperTail: max(probability, 1e-300))
@@ -70,25 +70,25 @@ final class ProgressiveSelection {
 
     /// The rung with which the whole is expected to cost least; nil for the exact scan.
     func chooseFirstRung(pairs: Int = ScoreSample.pairs) throws -> Int? {
-        guard !ladder.rungs.isEmpty, input.rowCount >= 8 * input.query.wanted else { return nil }
+        guard !ladder.rungs.isEmpty, input.rowCount >= 8 * input.wanted else { return nil }
         let sample = try ScoreSample(input, ladder, pairs: pairs)
         passes += sample.passes
         inflation = sample.inflation
         let rows = Double(input.rowCount)
         // Many queries cost multiplications where one costs bytes.
-        let perScan = 1 + Double(input.query.queryCount) / 16
+        let perScan = 1 + Double(input.queryCount) / 16
         var best: (rung: Int?, cost: Double) = (
             nil, 0.7 * rows * Double(ladder.exact.rowBytes) * perScan
         )
         for (index, rung) in ladder.rungs.enumerated() {
-            let ends = [input.query.top, input.query.bottom].filter { $0 > 0 }
+            let ends = [input.limits.top, input.limits.bottom].filter { $0 > 0 }
             let left = ends.reduce(0.0) { left, wanted in
                 left
                     + sample.survivors(
                         rung: index, wanted: wanted, of: input.rowCount,
                         interval: interval)
             }
-            let pairs = rows * left * Double(input.query.answerNames.count)
+            let pairs = rows * left * Double(input.answerCount)
             let cost =
                 rows * Double(rung.rowBytes) * perScan
                 + pairs * Double(ladder.exact.rowBytes) * Self.singleRowCost
@@ -122,7 +122,7 @@ final class ProgressiveSelection {
     /// the rest: exactly if they are few, else by a better estimate first.
     private func refine(from first: Int) throws {
         var rung = first
-        let wanted = input.query.wanted * input.query.answerNames.count
+        let wanted = input.wanted * input.answerCount
         for _ in 1..<Self.stages {
             // Not many more than are wanted: one pass costs less than two.
             guard 2 * pools.joined().reduce(0, { $0 + $1.rows.count }) > 3 * wanted else { break }

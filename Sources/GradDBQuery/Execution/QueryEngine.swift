@@ -24,6 +24,8 @@ public struct QueryEngine: Sendable {
         package let query: BoundQuery
         /// The statement as it was written.
         public var text: String { query.statement.text }
+        /// Whether it asks for the plan (EXPLAIN), and not for rows.
+        public var isPlan: Bool { query.statement.explain != nil }
     }
 
     /// Runs one statement.
@@ -72,13 +74,32 @@ public struct QueryEngine: Sendable {
         }
     }
 
+    /// Runs a statement and keeps its rows in memory.
     public func run(_ prepared: Prepared) throws -> Answer {
-        let query = prepared.query
-        if query.statement.explain == .plan {
-            return .plan(try Planner(query, try Ladder(query), threads: options.threads).plan())
+        let sink = CollectingSink()
+        let plan = try run(prepared, into: sink)
+        guard prepared.query.statement.explain == nil, let header = sink.header else {
+            return .plan(plan)
         }
-        let result = try QueryRunner(query, options: options).run()
-        return query.statement.explain == .analyze ? .plan(result.plan) : .rows(result)
+        return .rows(QueryResult(header: header, rows: sink.rows, plan: plan))
+    }
+
+    /// Runs a statement and hands its rows over as they are known, so that there may be more of them
+    /// than memory. EXPLAIN hands over none.
+    ///
+    /// - Returns: the plan, with what happened if it ran.
+    /// - Throws: as `run`, and what `sink` throws.
+    @discardableResult
+    public func run(_ prepared: Prepared, into sink: any ResultSink) throws -> PlanNode {
+        let query = prepared.query
+        switch query.statement.explain {
+        case .plan:
+            return try Planner(query, try Ladder(query), threads: options.threads).plan()
+        case .analyze:
+            return try QueryRunner(query, options: options).run(into: DiscardingSink())
+        case nil:
+            return try QueryRunner(query, options: options).run(into: sink)
+        }
     }
 
     private static func converting<R>(_ body: () throws -> R) throws -> R {

@@ -42,7 +42,7 @@ struct Rescoring {
         _ name: String, _ keys: Set<CandidateKey>, _ rung: Rung
     ) throws -> (scores: Scores, pass: ScanPass) {
         let scorer = input.scorer
-        let scan = try Scan(input.request(rung))
+        let scan = try Scan(try input.request(rung))
         let places = Self.places(keys, scorer)
         let found = Mutex<Scores>([:])
         let pass = try ScanPass(name) {

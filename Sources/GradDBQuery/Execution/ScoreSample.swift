@@ -77,12 +77,12 @@ struct ScoreSample {
     private static func places(
         _ input: SelectionInput, pairs: Int
     ) throws -> [RowPlace] {
-        let all = input.query.view.units(of: input.checkpoint.document)
+        let all = input.query.view.units(of: input.checkpoint)
         guard !all.isEmpty else { return [] }
-        let count = input.query.queryCount
+        let count = input.queryCount
         let scorer = input.scorer
         // A mean needs all of its queries; of many single ones, some will do.
-        let answers = input.query.answerNames.indices
+        let answers = 0..<input.answerCount
         let sampled = answers.count <= 4 ? Array(answers) : (0..<4).map { $0 * answers.count / 4 }
         let queries = Array(Set(sampled.flatMap(scorer.queries(of:)))).sorted()
         let rows = max(min(64, pairs), pairs / max(1, min(count, queries.count)))
@@ -117,7 +117,7 @@ struct ScoreSample {
         _ input: SelectionInput, _ rung: Rung, _ places: [RowPlace], _ name: String
     ) throws -> (Scores, ScanPass) {
         let scorer = input.scorer
-        let scan = try Scan(input.request(rung))
+        let scan = try Scan(try input.request(rung))
         let scores = Mutex(Scores())
         let pass = try ScanPass(name) {
             try scan.run(rows: places) { _, row in

@@ -5,46 +5,46 @@ import GradDB
 
 /// One checkpoint's scores, from which rows are to be selected.
 struct SelectionInput: Sendable {
-    let query: BoundQuery
-    let checkpoint: BoundCheckpoint
+    let part: QueryPart
+    let checkpoint: CheckpointDocument
     let filter: RowSet?
     let options: QueryOptions
     /// Rows that are scored: those of the checkpoint that pass the filter.
     let rowCount: Int
+    /// Rows wanted of each answer, at either end.
+    let limits: (top: Int, bottom: Int)
+    let scorer: RowScorer
 
+    /// - Throws: what encoding the part's queries throws.
     init(
-        query: BoundQuery, checkpoint: BoundCheckpoint, filter: RowSet?, options: QueryOptions
+        _ part: QueryPart, _ checkpoint: CheckpointDocument, filter: RowSet?, rowCount: Int,
+        limits: (top: Int, bottom: Int), options: QueryOptions
     ) throws {
-        self.query = query
+        self.part = part
         self.checkpoint = checkpoint
         self.filter = filter
         self.options = options
-        let rows = query.view.rowCount(of: checkpoint.document)
-        if let filter, UInt64(rows) < query.view.rowCount {
-            // Some of the rows that pass are not in this checkpoint.
-            rowCount = try query.view.segments(of: checkpoint.document).reduce(0) { sum, segment in
-                try (0..<segment.rowGroups).reduce(sum) { sum, group in
-                    sum
-                        + (try query.view.rowMap(segment, group: group).count(
-                            where: filter.contains))
-                }
-            }
-        } else {
-            rowCount = filter?.count ?? rows
-        }
+        self.rowCount = rowCount
+        self.limits = limits
+        scorer = RowScorer(part.query, queries: try part.encoded(checkpoint: 0, tier: 0))
     }
 
-    func request(_ rung: Rung) -> ScanRequest {
+    var query: BoundQuery { part.query }
+    var queryCount: Int { part.queryCount }
+    var answerCount: Int { part.answerCount }
+    /// Rows wanted of each answer, at both ends together.
+    var wanted: Int { limits.top + limits.bottom }
+
+    func request(_ rung: Rung) throws -> ScanRequest {
         ScanRequest(
-            view: query.view, checkpoint: checkpoint.document, columns: rung.columns,
-            queries: checkpoint.queries[rung.tier], filter: filter, threads: options.threads,
-            cancellation: options.cancellation)
+            view: query.view, checkpoint: checkpoint, columns: rung.columns,
+            queries: try part.encoded(checkpoint: 0, tier: rung.tier), filter: filter,
+            threads: options.threads, cancellation: options.cancellation)
     }
 
-    /// Scores by the norms of the exact queries, whatever estimates the dot products.
-    var scorer: RowScorer { RowScorer(query, queries: checkpoint.exactQueries) }
-
-    var emptyAnswers: [Answer] { query.answerNames.map { _ in Answer(query) } }
+    var emptyAnswers: [Answer] {
+        Array(repeating: Answer(top: limits.top, bottom: limits.bottom), count: answerCount)
+    }
 }
 
 /// One pass over rows, and what it took.
@@ -99,10 +99,23 @@ struct RankedEnd: Sendable {
         rows = exact.ranked().map { RankedRow(row: $0.row, score: $0.score) }
     }
 
+    /// All of them, the highest first.
+    init(allOf rows: [ScoredRow]) {
+        end = .top
+        let best = TopRows(.top, limit: 0)
+        self.rows = rows.sorted(by: best.isBetter).map { RankedRow(row: $0.row, score: $0.score) }
+    }
+
     init(_ end: RankingEnd, _ rows: [RankedRow], expectedRecall: Double) {
         self.end = end
         self.rows = rows
         self.expectedRecall = expectedRecall
+    }
+
+    /// Gives exact scores the intervals that BUDGET promises.
+    mutating func markAsKnown() {
+        expectedRecall = 1
+        for index in rows.indices { rows[index].interval = rows[index].score...rows[index].score }
     }
 }
 
@@ -121,23 +134,10 @@ struct Selected {
         rows = passes.map(\.counters.rows).max() ?? 0
     }
 
-    /// Adds the answers of other queries.
-    mutating func append(_ other: Selected) {
-        ends += other.ends
-        passes += other.passes
-        rows = max(rows, other.rows)
-    }
-
     /// Gives exact scores the intervals that BUDGET promises.
     mutating func markAsKnown() {
         for answer in ends.indices {
-            for end in ends[answer].indices {
-                ends[answer][end].expectedRecall = 1
-                for row in ends[answer][end].rows.indices {
-                    let score = ends[answer][end].rows[row].score
-                    ends[answer][end].rows[row].interval = score...score
-                }
-            }
+            for end in ends[answer].indices { ends[answer][end].markAsKnown() }
         }
     }
 }

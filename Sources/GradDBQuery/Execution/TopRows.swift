@@ -63,7 +63,8 @@ package struct TopRows: Sendable {
     /// Best first.
     package func ranked() -> [ScoredRow] { heap.sorted(by: isBetter) }
 
-    private func isBetter(_ a: ScoredRow, _ b: ScoredRow) -> Bool {
+    /// Whether `a` comes before `b` in the ranking.
+    func isBetter(_ a: ScoredRow, _ b: ScoredRow) -> Bool {
         if a.score != b.score { return (a.score > b.score) == (end == .top) }
         return a.row < b.row
     }

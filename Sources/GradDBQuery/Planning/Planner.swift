@@ -17,34 +17,62 @@ package struct Planner {
     package func plan() throws -> PlanNode {
         let rows = query.checkpoints.map { query.view.rowCount(of: $0.document) }.max() ?? 0
         var node = try score()
-        if query.reduction == .mean {
+        if query.reduction != .each, query.queryCount > 0 {
             node = PlanNode(
-                "reduce", [("mean over", .text("\(query.queryCount) queries"))], inputs: [node])
+                "reduce",
+                [("\(query.reduction.rawValue) over", .text("\(query.queryCount) queries"))],
+                inputs: [node])
         }
         if query.isWeighted {
             let terms = query.checkpoints.map { "\($0.document.name) x \($0.weight)" }
             node = PlanNode(
                 "sum", [("across", .text(terms.joined(separator: " + ")))], inputs: [node])
         }
-        let wanted = min(rows, query.top) + min(rows, query.bottom)
+        if let grouping = query.grouping {
+            node = PlanNode(
+                "group",
+                [
+                    ("by", .text(grouping.column.name)),
+                    ("with", .text(grouping.reduction.rawValue)),
+                ], inputs: [node])
+        }
+        let limits = query.limits.resolved(of: rows)
+        let wanted = (min(rows, limits.top) + min(rows, limits.bottom)) * query.answerCount
         node = PlanNode(
-            "select", selection, estimate: [("rows", .count(wanted * query.answerNames.count))],
-            inputs: [node])
+            "select", selection, estimate: [("rows", .count(wanted))], inputs: [node])
+        if query.isPerLayer {
+            let layers = query.layers.map(\.name)
+            node = PlanNode(
+                "per layer", [("layers", .text(Self.list(layers)))],
+                estimate: [("rows", .count(wanted * layers.count))], inputs: [node])
+        }
         let columns =
             ["id", "score"] + query.columns.map(\.name).filter { $0 != "id" && $0 != "score" }
         return PlanNode(
             "hydrate", [("columns", .text(columns.joined(separator: ", ")))],
-            estimate: [("rows", .count(wanted * query.answerNames.count))], inputs: [node])
+            estimate: [("rows", .count(query.isPerLayer ? wanted * query.layers.count : wanted))],
+            inputs: [node])
+    }
+
+    /// Names for a plan: the first few.
+    private static func list(_ names: [String]) -> String {
+        let shown = names.prefix(4).joined(separator: ", ")
+        return names.count > 4 ? "\(shown), … (\(names.count))" : shown
     }
 
     private var selection: [(key: String, value: PlanValue)] {
         var detail: [(key: String, value: PlanValue)] = []
-        if query.top > 0 { detail.append(("top", .count(query.top))) }
-        if query.bottom > 0 { detail.append(("bottom", .count(query.bottom))) }
-        detail.append(("order", .text("score, then row number")))
-        if query.answerNames.count > 1 {
-            detail.append(("answers", .count(query.answerNames.count)))
+        if query.limits.isAll { detail.append(("all", .text("yes"))) }
+        for (end, limit) in [("top", query.limits.top), ("bottom", query.limits.bottom)] {
+            switch limit {
+            case nil: break
+            case .rows(let rows)?: detail.append((end, .count(rows)))
+            case .percent(let percent)?: detail.append((end, .text("\(percent)%")))
+            }
         }
+        let tie = query.grouping == nil ? "row number" : "first row's number"
+        detail.append(("order", .text("score, then \(tie)")))
+        if query.answerCount > 1 { detail.append(("answers", .count(query.answerCount))) }
         return detail
     }
 
@@ -52,18 +80,18 @@ package struct Planner {
         let layers = zip(query.layers, query.tiers[0]).map { layer, encoding in
             "\(layer.name):\(layer.dims):\(encoding.codec.rawValue)"
         }
-        let shown = layers.prefix(4).joined(separator: ", ")
         var scans: [PlanNode] = []
         for checkpoint in query.checkpoints { scans.append(try scan(checkpoint.document)) }
         return PlanNode(
             "score",
             [
                 ("measure", .text(query.measure.rawValue)), ("queries", .count(query.queryCount)),
-                ("layers", .text(layers.count > 4 ? "\(shown), … (\(layers.count))" : shown)),
+                ("layers", .text(Self.list(layers))),
             ], inputs: scans)
     }
 
     private func scan(_ checkpoint: CheckpointDocument) throws -> PlanNode {
+        if query.measure == .`self` { return norms(checkpoint) }
         let segments = query.view.segments(of: checkpoint)
         let rows = segments.reduce(0) { $0 + $1.rows }
         let groups = segments.reduce(0) { $0 + $1.rowGroups }
@@ -83,6 +111,24 @@ package struct Planner {
                 ("blocks", .count(groups * slabs)), ("bytes", .count(rows * rowBytes)),
             ] + seconds(rows: rows),
             inputs: query.predicate == nil ? [] : [filter()])
+    }
+
+    /// Norms stand at the heads of the first blocks.
+    private func norms(_ checkpoint: CheckpointDocument) -> PlanNode {
+        let segments = query.view.segments(of: checkpoint)
+        let groups = segments.reduce(0) { $0 + $1.rowGroups }
+        return PlanNode(
+            "scan",
+            [
+                ("table", .text(query.view.table.name)),
+                ("snapshot", .count(Int(query.view.snapshot))),
+                ("checkpoint", .text(checkpoint.name)), ("segments", .count(segments.count)),
+                ("reads", .text("norms")), ("threads", .count(threads)),
+            ] + accuracy,
+            estimate: [
+                ("rows", .count(segments.reduce(0) { $0 + $1.rows })),
+                ("row groups", .count(groups)), ("blocks", .count(groups * query.layers.count)),
+            ], inputs: query.predicate == nil ? [] : [filter()])
     }
 
     /// How long an exact scan takes from memory, where `gradctl bench` has measured this machine.
@@ -105,13 +151,21 @@ package struct Planner {
         let rungs = (ladder.rungs + [ladder.exact]).map(\.label).joined(separator: ", ")
         return switch query.accuracy {
         case .exact: [("exact", .text("yes"))]
-        case .confidence where query.isWeighted || ladder.rungs.isEmpty:
+        case .confidence where !mayEstimate, .budget where !mayEstimate:
             [("exact", .text("yes, nothing can be estimated from less"))]
         case .confidence(let probability):
             [("confidence", .number(probability)), ("rungs", .text(rungs))]
         case .budget(let seconds):
             [("budget", .text("\(seconds) s")), ("rungs", .text(rungs))]
         }
+    }
+
+    /// Whether the language lets scores of such statements be estimated, and there is a way to.
+    private var mayEstimate: Bool {
+        let isSimple =
+            query.measure != .`self` && !query.isWeighted && query.grouping == nil
+            && !query.limits.isAll && (query.reduction == .each || query.reduction == .mean)
+        return isSimple && (query.budget != nil || !ladder.rungs.isEmpty)
     }
 
     private func filter() -> PlanNode {

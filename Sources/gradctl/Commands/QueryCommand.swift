@@ -50,8 +50,7 @@ struct QueryCommand: ParsableCommand {
         let text = try text()
         try options.cancellation.check()
         for query in try engine.prepare(script: text) {
-            try printer.print(try engine.run(query), statement: query.text)
-            try Console.flush()
+            try printer.print(query, of: engine)
         }
     }
 
@@ -108,7 +107,7 @@ struct ExplainCommand: ParsableCommand {
             try globals.openDatabase(), options: try queryOptions(globals, parameters))
         let printer = AnswerPrinter(format: globals.json ? .jsonl : .table, globals)
         for query in try engine.prepare(script: statement, explain: analyze ? .analyze : .plan) {
-            try printer.print(try engine.run(query), statement: query.text)
+            try printer.print(query, of: engine)
         }
     }
 }

@@ -14,11 +14,13 @@ enum Console {
     private static let flushBytes = 1 << 16
 
     /// Writes a line to standard output, unless the user has interrupted.
-    static func print(_ line: String) throws {
+    static func print(_ line: String) throws { try write(line + "\n") }
+
+    /// Writes text to standard output, unless the user has interrupted.
+    static func write(_ text: String) throws {
         try Interruption.cancellation.check()
         let isFull = buffer.withLock { buffer in
-            buffer.append(contentsOf: line.utf8)
-            buffer.append(UInt8(ascii: "\n"))
+            buffer.append(contentsOf: text.utf8)
             return buffer.count >= flushBytes
         }
         if isFull { try flush() }

@@ -23,14 +23,26 @@ struct TextTable {
 
     mutating func append(_ cells: [String]) { rows.append(cells.map { Console.printable($0) }) }
 
+    mutating func removeRows() { rows = [] }
+
     /// Lines without line ends. `width` nil means as wide as it takes; `bold` marks the header.
     func lines(width: Int?, bold: Bool) -> [String] {
-        let widths = self.widths(limit: width)
-        let header = line(columns.map(\.title), widths)
-        return [bold ? "\u{1B}[1m\(header)\u{1B}[0m" : header] + rows.map { line($0, widths) }
+        lines(widths(limit: width), bold: bold)
     }
 
-    private func widths(limit: Int?) -> [Int] {
+    func lines(_ widths: [Int], bold: Bool) -> [String] {
+        let header = line(printable: columns.map(\.title), widths)
+        return [bold ? "\u{1B}[1m\(header)\u{1B}[0m" : header]
+            + rows.map { line(printable: $0, widths) }
+    }
+
+    /// One line more, in columns of these widths.
+    func line(_ cells: [String], _ widths: [Int]) -> String {
+        line(printable: cells.map { Console.printable($0) }, widths)
+    }
+
+    /// What the columns take of so wide a terminal.
+    func widths(limit: Int?) -> [Int] {
         var widths = columns.indices.map { index in
             rows.reduce(Self.width(columns[index].title)) { max($0, Self.width($1[index])) }
         }
@@ -52,7 +64,7 @@ struct TextTable {
         return widths
     }
 
-    private func line(_ cells: [String], _ widths: [Int]) -> String {
+    private func line(printable cells: [String], _ widths: [Int]) -> String {
         var line = ""
         for (index, cell) in cells.enumerated() {
             let text = Self.cut(cell, to: widths[index])
