@@ -19,7 +19,7 @@ final class ResultObject: Sendable {
         rows = sink.rows
         columns = sink.finished
         planJSON = CText(
-            JSONObject([("statement", .string(prepared.text)), ("plan", .object(plan.json))]).text)
+            plan.json(of: prepared.text).text)
         planText = CText(plan.rendered)
     }
 }

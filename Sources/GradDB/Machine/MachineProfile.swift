@@ -54,6 +54,14 @@ public struct MachineProfile: Codable, Equatable, Sendable {
 }
 
 extension CodecKind {
+    /// Whether it stores floats, which are scored in floating point.
+    package var isFloat: Bool {
+        switch self {
+        case .f32, .f16, .bf16: true
+        case .int8, .int4, .bit: false
+        }
+    }
+
     /// Multiply-adds that a stored byte costs for each query.
     public var multiplicationsPerByte: Double {
         switch self {

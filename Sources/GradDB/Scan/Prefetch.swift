@@ -27,8 +27,8 @@ final class Prefetch: Sendable {
     init?(_ scan: Scan, order: @escaping @Sendable (Int) -> Int) {
         let count = scan.units.count
         guard count > 1 else { return nil }
-        let sampled = Set((0..<Self.samples).map { $0 * count / Self.samples })
-        guard sampled.contains(where: { (try? Self.isCold(scan.units[$0], scan)) ?? false })
+        guard let column = scan.columns.first?.column,
+            Self.coldShare(of: scan.units, column, scan.request.view) > 0
         else { return nil }
         let task = BackgroundTask(besides: { [self] in try run(scan, order) })
         thread.withLock { $0 = task }
@@ -93,10 +93,19 @@ final class Prefetch: Sendable {
         return bytes
     }
 
+    /// How many of some row groups are not in memory, as a sample of them says.
+    static func coldShare(of units: [ScanUnit], _ column: ScanColumn, _ view: TableView) -> Double {
+        let sampled = Set((0..<samples).map { $0 * units.count / samples })
+        guard !units.isEmpty else { return 0 }
+        let cold = sampled.count { (try? isCold(units[$0], column, view)) ?? false }
+        return Double(cold) / Double(sampled.count)
+    }
+
     /// Whether the first block of a unit is not in memory.
-    private static func isCold(_ unit: ScanUnit, _ scan: Scan) throws -> Bool {
-        let view = scan.request.view
-        guard let column = scan.columns.first?.column,
+    private static func isCold(
+        _ unit: ScanUnit, _ column: ScanColumn, _ view: TableView
+    ) throws -> Bool {
+        guard
             let value = try view.store.pinned(
                 .blocks,
                 view.blockKey(column.encoding, unit.segment, group: unit.group, slab: 0).bytes)
@@ -122,5 +131,13 @@ final class Prefetch: Sendable {
         var state: UInt8 = 0
         // Where the system does not say, nothing is asked for.
         return mincore(page, 1, &state) != 0 || state & 1 == 1
+    }
+}
+
+extension TableView {
+    /// The share of a checkpoint's row groups that is on the disk and not in memory, as far as a
+    /// sample and the system tell.
+    package func coldShare(of checkpoint: CheckpointDocument, _ column: ScanColumn) -> Double {
+        Prefetch.coldShare(of: units(of: checkpoint), column, self)
     }
 }

@@ -3,21 +3,27 @@
 import GradDB
 
 extension BoundPredicate {
-    /// Evaluates the condition over the table's columns, block by block.
+    /// Asks the condition of all rows, run by run, on several threads.
     ///
     /// - Throws: `.corrupt`, `.interrupted`.
-    func rows(of view: TableView, _ cancellation: Cancellation) throws -> RowSet {
+    func rows(of view: TableView, _ options: QueryOptions) throws -> RowSet {
         var rows = RowSet(rowCount: view.rowCount)
         if let constant {
-            if constant == .yes { for row in 0..<view.rowCount { rows.insert(row) } }
+            if constant == .yes {
+                rows.insert(repeatElement(true, count: Int(view.rowCount)), from: 0)
+            }
             return rows
         }
-        try ColumnReader(view).forEachRun(columns.map(\.name)) { columns, run in
-            try cancellation.check()
-            let count = columns.first?.value.count ?? run.count
-            let mask = try mask(over: columns, rowCount: count)
-            for (index, row) in run.enumerated() where mask[index] { rows.insert(row) }
+        let reader = ColumnReader(view)
+        let names = columns.map(\.name)
+        let starts = try reader.runStarts()
+        let masks = try Parallel.map(starts.count, threads: options.threads) { index in
+            try options.cancellation.check()
+            let run = try reader.run(names, startingAt: starts[index])
+            let count = run.columns.first?.value.count ?? run.rows.count
+            return try mask(over: run.columns, rowCount: count).prefix(run.rows.count)
         }
+        for (start, mask) in zip(starts, masks) { rows.insert(mask, from: start) }
         return rows
     }
 }

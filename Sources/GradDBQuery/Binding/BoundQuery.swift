@@ -14,6 +14,8 @@ public struct QueryOptions: Sendable {
     /// The table that is meant when FROM is left out.
     public var defaultTable: String?
     public var cancellation = Cancellation()
+    /// The plan to take, by its name in EXPLAIN; nil is the cheapest.
+    package var plan: String?
     /// Most queries that are scored together; nil is as many as memory and speed suggest.
     package var queriesPerPart: Int?
 

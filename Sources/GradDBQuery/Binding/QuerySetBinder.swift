@@ -172,7 +172,7 @@ struct QuerySetBinder {
         let predicate = try BoundPredicate(
             condition, in: statement.origin.source,
             schema: QueryBinder.filterSchema(of: view.table))
-        let matching = try predicate.rows(of: view, options.cancellation)
+        let matching = try predicate.rows(of: view, options)
         // In one line, however it was written.
         let name = statement.origin.source[range].split(whereSeparator: \.isNewline)
             .joined(separator: " ")

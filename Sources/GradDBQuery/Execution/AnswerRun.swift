@@ -6,12 +6,15 @@ import GradDB
 struct AnswerRun {
     private let query: BoundQuery
     private let ladder: Ladder
-    private let filter: RowSet?
+    private let choice: PlanChoice
+    /// Rows that pass the condition; nil is all, or that it is asked last.
+    private var filter: RowSet?
+    private var isConditionLast: Bool
     private let options: QueryOptions
     private let deadline: ContinuousClock.Instant?
     /// Rows that have a score, where one checkpoint says which.
-    private let rowCount: Int
-    private let parts: QueryParts
+    private var rowCount: Int
+    private var parts: QueryParts
     private let groupIndex: GroupIndex?
     private let hydrator: Hydrator
 
@@ -23,27 +26,45 @@ struct AnswerRun {
     private var groupCount = 0
     private var handedOver = 0
     private var selected = 0
+    private var filterSeconds = 0.0
     private var hydrateSeconds = 0.0
 
     init(
-        _ query: BoundQuery, _ ladder: Ladder, filter: RowSet?, options: QueryOptions,
+        _ query: BoundQuery, _ ladder: Ladder, _ choice: PlanChoice, options: QueryOptions,
         deadline: ContinuousClock.Instant?
     ) throws {
         self.query = query
         self.ladder = ladder
-        self.filter = filter
+        self.choice = choice
         self.options = options
         self.deadline = deadline
-        rowCount =
-            query.checkpoints.count == 1
-            ? try query.view.rowCount(of: query.checkpoints[0].document, passing: filter) : 0
-        parts = QueryParts(
-            query, rowCount: rowCount, limits: query.limits.resolved(of: rowCount),
-            options: options)
+        isConditionLast = choice.chosen.overshoot != nil
+        rowCount = 0
+        parts = QueryParts(query, rowCount: 0, limits: (0, 0), options: options)
         groupIndex = try query.grouping.map {
             try GroupIndex(query.view, by: $0.column, options.cancellation)
         }
         hydrator = Hydrator(query)
+        if !isConditionLast { try filterRows() }
+        rowCount = try countRows()
+        var limits = query.limits.resolved(of: rowCount)
+        if let overshoot = choice.chosen.overshoot {
+            limits = RunningSelection.limits(limits, overshoot)
+        }
+        parts = QueryParts(query, rowCount: rowCount, limits: limits, options: options)
+    }
+
+    /// Asks the condition of all rows.
+    private mutating func filterRows() throws {
+        guard let predicate = query.predicate else { return }
+        let started = ContinuousClock.now
+        filter = try predicate.rows(of: query.view, options)
+        filterSeconds = (ContinuousClock.now - started).seconds
+    }
+
+    private func countRows() throws -> Int {
+        guard query.checkpoints.count == 1 else { return 0 }
+        return try query.view.rowCount(of: query.checkpoints[0].document, passing: filter)
     }
 
     /// Answers all queries, in order.
@@ -69,39 +90,28 @@ struct AnswerRun {
     ) throws {
         let part = QueryPart(query, parts[0], options: options)
         guard let checkpoint = query.checkpoints.first else { return }
-        let input = try SelectionInput(
-            part, checkpoint.document, filter: filter, rowCount: rowCount,
-            limits: query.limits.resolved(of: rowCount), options: options)
-        let found = try select(input, until: deadline)
+        let selection = RunningSelection(
+            part: part, checkpoint: checkpoint.document, choice: choice, ladder: ladder,
+            options: options, deadline: deadline)
+        var found = try selectAskingLast(selection)
+        if found == nil { found = try selection.selected(filter, rowCount: rowCount) }
+        guard let found else { return }
         passes += found.passes
         scored = max(scored, found.rows)
-        try handOver(found.ends.count, of: parts, groups: nil, into: sink) { found.ends[$0] }
+        let ends = found.ends
+        try handOver(ends.count, of: parts, groups: nil, into: sink) { ends[$0] }
     }
 
-    private func select(
-        _ input: SelectionInput, until deadline: ContinuousClock.Instant?
-    ) throws -> Selected {
-        if query.reduction == .each || query.reduction == .mean {
-            if let deadline {
-                return try ProgressiveSelection(input, ladder, deadline: deadline)
-                    .selectedInTime()
-            }
-            if case .confidence(let probability) = query.accuracy {
-                let progressive = ProgressiveSelection(input, ladder, probability: probability)
-                if let selected = try progressive.selected() { return selected }
-            }
+    /// Nil where the condition is asked first, as it is from here on if it keeps too few.
+    private mutating func selectAskingLast(_ selection: RunningSelection) throws -> Selected? {
+        guard isConditionLast, let predicate = query.predicate else { return nil }
+        if let found = try selection.selected(asking: predicate, rowCount: rowCount) {
+            return found
         }
-        var selected: Selected
-        if BoundedSelection.pays(input, ladder.exact),
-            let (answers, passes) = try BoundedSelection(input: input, exact: ladder.exact).run()
-        {
-            selected = Selected(answers, passes: passes)
-        } else {
-            let (answers, pass) = try ExactSelection(input: input, exact: ladder.exact).run()
-            selected = Selected(answers, passes: [pass])
-        }
-        if query.budget != nil { selected.markAsKnown() }
-        return selected
+        isConditionLast = false
+        try filterRows()
+        rowCount = try countRows()
+        return nil
     }
 
     private mutating func answerFromTable(
@@ -220,6 +230,12 @@ struct AnswerRun {
         plan.record(
             passes, checkpoints: parts.route == .table ? max(1, query.checkpoints.count) : 1)
         // These run inside the scan, on its threads and in its time: only their rows are known.
+        let filtered: [(key: String, value: PlanValue)] = [
+            ("rows", .count(filter?.count ?? selected)), ("seconds", .number(filterSeconds)),
+        ]
+        // One filter serves the scans of all checkpoints.
+        plan.record(
+            "filter", Array(repeating: filtered, count: max(1, query.checkpoints.count)))
         for name in ["score", "reduce", "sum"] {
             plan.record(name, [[("rows", .count(scored))]])
         }

@@ -7,11 +7,10 @@ struct BoundedSelection {
     let input: SelectionInput
     let exact: Rung
 
-    /// Whether single precision is faster than the definition, and the answer small beside the
-    /// table.
-    static func pays(_ input: SelectionInput, _ exact: Rung) -> Bool {
-        exact.columns.contains { hasFaster($0, queries: input.queryCount) }
-            && 20 * input.wanted <= input.rowCount
+    /// Whether single precision may be faster than the definition, and the answer is small beside
+    /// the table.
+    static func mayPay(_ exact: Rung, queries: Int, wanted: Int, rows: Int) -> Bool {
+        exact.columns.contains { hasFaster($0, queries: queries) } && 20 * wanted <= rows
     }
 
     private static func hasFaster(_ column: ScanColumn, queries: Int) -> Bool {

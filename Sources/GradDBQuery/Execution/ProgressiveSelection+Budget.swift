@@ -5,8 +5,10 @@ import GradDB
 
 extension ProgressiveSelection {
     /// The best rows that are known at the deadline.
-    func selectedInTime() throws -> Selected {
-        guard let rung = try affordableRung(), try estimateAll(rung) else {
+    ///
+    /// - Parameter best: the rung that would be best without one; nil is none.
+    func selectedInTime(from best: Int?) throws -> Selected {
+        guard let rung = affordableRung(best), try estimateAll(rung) else {
             return try exactInTime()
         }
         // Candidates that look best come first: what the deadline cuts off matters least.
@@ -22,28 +24,12 @@ extension ProgressiveSelection {
         return selected
     }
 
-    /// Bytes a second that a scan reads at least: half of what `gradctl bench` measured here, or
-    /// what machines of today do. A rung that needs longer than the budget at this speed is not
-    /// begun if there is a cheaper one.
-    private var cautiousRate: Double {
-        let threads = input.options.threads
-        return MachineProfile.load(threads: threads).map { $0.memoryRead.all * 5e8 }
-            ?? 8e9 * Double(threads)
-    }
-
-    /// Bytes that can be read until the deadline.
-    private var affordableBytes: Double {
-        let left = deadline.map { ($0 - ContinuousClock.now).seconds } ?? .infinity
-        return max(0, left) * cautiousRate
-    }
-
-    /// The rung to estimate by; nil to score exactly, as far as the time allows.
-    private func affordableRung() throws -> Int? {
-        // A twentieth of the time for the sample, whose single rows cost more than their bytes.
-        let pairs = affordableBytes / 20 / Double(8 * max(1, ladder.exact.rowBytes))
-        let best = try chooseFirstRung(pairs: max(16, Int(min(pairs, Double(ScoreSample.pairs)))))
-        guard !inflation.isEmpty else { return nil }
-        let bytes = 0.7 * affordableBytes
+    /// The rung to estimate by; nil to score exactly, as far as the time allows. A rung that needs
+    /// longer than is left, at half of the memory's speed, is not begun if there is a cheaper one.
+    private func affordableRung(_ best: Int?) -> Int? {
+        guard !inflation.isEmpty, let deadline else { return nil }
+        let left = max(0, (deadline - ContinuousClock.now).seconds)
+        let bytes = 0.35 * left * MachineLimits(threads: input.options.threads).memory
         func fits(_ rung: Rung) -> Bool { Double(input.rowCount * rung.rowBytes) <= bytes }
         if best == nil, fits(ladder.exact) { return nil }
         let last = best ?? ladder.rungs.count - 1

@@ -24,33 +24,37 @@ final class ProgressiveSelection {
 
     /// Passes over all rows or candidates that may take rows out.
     private static let stages = 4
-    /// Reading a single row costs a chunk of several, and a jump.
-    private static let singleRowCost = 4.0
 
-    init(_ input: SelectionInput, _ ladder: Ladder, probability: Double) {
-        self.input = input
-        self.ladder = ladder
-        deadline = nil
-        interval = Self.interval(input, probability)
-        answers = input.emptyAnswers
-    }
-
-    /// - Parameter deadline: what is known by then is the answer.
-    init(_ input: SelectionInput, _ ladder: Ladder, deadline: ContinuousClock.Instant) {
+    /// - Parameters:
+    ///   - sample: how far estimates of these queries are off.
+    ///   - deadline: what is known by then is the answer; nil goes on to the end.
+    init(
+        _ input: SelectionInput, _ ladder: Ladder, _ sample: ScoreSample?,
+        deadline: ContinuousClock.Instant? = nil
+    ) {
         self.input = input
         self.ladder = ladder
         self.deadline = deadline
-        interval = Self.interval(input, Self.budgetProbability)
+        inflation = sample?.inflation ?? []
+        passes = sample?.passes ?? []
+        interval = Self.interval(
+            input.query.accuracy, wanted: input.wanted, rows: input.rowCount)
         answers = input.emptyAnswers
     }
 
-    /// What BUDGET takes rows out by, and what the intervals of its scores hold with.
+    /// What the intervals of BUDGET's scores hold with, and what it takes rows out by.
     static let budgetProbability = 0.999
 
-    private static func interval(_ input: SelectionInput, _ probability: Double) -> Interval {
+    static func interval(_ accuracy: Accuracy, wanted: Int, rows: Int) -> Interval {
+        let probability: Double
+        if case .confidence(let wished) = accuracy {
+            probability = wished
+        } else {
+            probability = budgetProbability
+        }
         let miss = (1 - probability) / 2
-        let wanted = Double(max(1, input.wanted))
-        let rows = Double(max(1, input.rowCount))
+        let wanted = Double(max(1, wanted))
+        let rows = Double(max(1, rows))
         func errors(_ probability: Double) -> Double {
             NormalDistribution.quantile(upperTail: max(probability, 1e-300))
         }
@@ -60,45 +64,16 @@ final class ProgressiveSelection {
 
     // MARK: CONFIDENCE
 
-    /// Nil where estimates do not help.
-    func selected() throws -> Selected? {
-        guard let first = try chooseFirstRung() else { return nil }
+    /// Nil where estimates turn out not to help.
+    func selected(from first: Int) throws -> Selected? {
         guard try estimateAll(first) else { return nil }
         try refine(from: first)
         return Selected(answers, passes: passes)
     }
 
-    /// The rung with which the whole is expected to cost least; nil for the exact scan.
-    func chooseFirstRung(pairs: Int = ScoreSample.pairs) throws -> Int? {
-        guard !ladder.rungs.isEmpty, input.rowCount >= 8 * input.wanted else { return nil }
-        let sample = try ScoreSample(input, ladder, pairs: pairs)
-        passes += sample.passes
-        inflation = sample.inflation
-        let rows = Double(input.rowCount)
-        // Many queries cost multiplications where one costs bytes.
-        let perScan = 1 + Double(input.queryCount) / 16
-        var best: (rung: Int?, cost: Double) = (
-            nil, 0.7 * rows * Double(ladder.exact.rowBytes) * perScan
-        )
-        for (index, rung) in ladder.rungs.enumerated() {
-            let ends = [input.limits.top, input.limits.bottom].filter { $0 > 0 }
-            let left = ends.reduce(0.0) { left, wanted in
-                left
-                    + sample.survivors(
-                        rung: index, wanted: wanted, of: input.rowCount,
-                        interval: interval)
-            }
-            let pairs = rows * left * Double(input.answerCount)
-            let cost =
-                rows * Double(rung.rowBytes) * perScan
-                + pairs * Double(ladder.exact.rowBytes) * Self.singleRowCost
-            if cost < best.cost { best = (index, cost) }
-        }
-        return best.rung
-    }
-
-    /// By rung, from the sample.
-    var inflation: [Double] = []
+    /// By rung, how many times larger errors are than they are said to be; empty where nothing is
+    /// to be estimated.
+    let inflation: [Double]
 
     private func inflated(_ rung: Int) -> Interval {
         Interval(up: interval.up * inflation[rung], down: interval.down * inflation[rung])

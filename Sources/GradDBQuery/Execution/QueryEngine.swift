@@ -16,7 +16,7 @@ public struct QueryEngine: Sendable {
     public enum Answer: Sendable {
         case rows(QueryResult)
         /// For EXPLAIN; with what happened, for EXPLAIN ANALYZE.
-        case plan(PlanNode)
+        case plan(QueryPlan)
     }
 
     /// A statement whose names have all been resolved and whose query vectors are loaded.
@@ -90,11 +90,11 @@ public struct QueryEngine: Sendable {
     /// - Returns: the plan, with what happened if it ran.
     /// - Throws: as `run`, and what `sink` throws.
     @discardableResult
-    public func run(_ prepared: Prepared, into sink: any ResultSink) throws -> PlanNode {
+    public func run(_ prepared: Prepared, into sink: any ResultSink) throws -> QueryPlan {
         let query = prepared.query
         switch query.statement.explain {
         case .plan:
-            return try Planner(query, try Ladder(query), threads: options.threads).plan()
+            return try QueryRunner(query, options: options).plan()
         case .analyze:
             return try QueryRunner(query, options: options).run(into: DiscardingSink())
         case nil:

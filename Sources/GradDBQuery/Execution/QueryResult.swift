@@ -69,7 +69,7 @@ public struct QueryResult: Sendable {
     public var header: ResultHeader
     public var rows: [ResultRow]
     /// What ran, with what happened at each step.
-    public var plan: PlanNode
+    public var plan: QueryPlan
 }
 
 /// Keeps all rows.

@@ -15,25 +15,25 @@ package struct QueryRunner {
     /// Runs it and hands its rows to `sink` as they are known.
     ///
     /// - Returns: the plan, with what happened.
-    package func run(into sink: any ResultSink) throws -> PlanNode {
-        let deadline = query.budget.map { ContinuousClock.now + .seconds(min($0, 1e9)) }
-        let ladder = try Ladder(query)
-        var plan = try Planner(query, ladder, threads: options.threads).plan()
+    package func run(into sink: any ResultSink) throws -> QueryPlan {
         let started = ContinuousClock.now
-        let filter = try query.predicate?.rows(of: query.view, options.cancellation)
-        plan.record(
-            "filter",
-            Array(
-                // One filter serves the scans of all checkpoints.
-                repeating: [
-                    ("rows", .count(filter?.count ?? Int(query.view.rowCount))),
-                    ("seconds", .number((ContinuousClock.now - started).seconds)),
-                ], count: max(1, query.checkpoints.count)))
+        let deadline = query.budget.map { started + .seconds(min($0, 1e9)) }
+        let ladder = try Ladder(query)
+        let choice = try PlanChooser(query, ladder, options: options).choose()
+        var plan = try Planner(query, ladder, choice, threads: options.threads).plan()
         try sink.begin(ResultHeader(query))
-        var run = try AnswerRun(
-            query, ladder, filter: filter, options: options, deadline: deadline)
+        var run = try AnswerRun(query, ladder, choice, options: options, deadline: deadline)
         try run.answer(into: sink)
-        run.record(in: &plan)
+        run.record(in: &plan.root)
+        plan.root.actual.append(
+            ("total seconds", .number((ContinuousClock.now - started).seconds)))
         return plan
+    }
+
+    /// The plan without running it.
+    package func plan() throws -> QueryPlan {
+        let ladder = try Ladder(query)
+        let choice = try PlanChooser(query, ladder, options: options).choose()
+        return try Planner(query, ladder, choice, threads: options.threads).plan()
     }
 }

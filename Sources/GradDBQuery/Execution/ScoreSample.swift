@@ -20,7 +20,11 @@ struct ScoreSample {
     /// Rows that are neighbours share their chunks.
     private static let neighbours = 2
 
+    /// As many as were asked for.
+    let wishedPairs: Int
+
     init(_ input: SelectionInput, _ ladder: Ladder, pairs: Int) throws {
+        wishedPairs = pairs
         let places = try Self.places(input, pairs: pairs)
         let (exact, exactPass) = try Self.score(input, ladder.exact, places, "sample")
         var passes = [exactPass]

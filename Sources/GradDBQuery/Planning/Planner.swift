@@ -4,17 +4,25 @@
 import GradDB
 
 package struct Planner {
-    package let query: BoundQuery
-    package let ladder: Ladder
-    package let threads: Int
+    private let query: BoundQuery
+    private let ladder: Ladder
+    private let choice: PlanChoice
+    private let threads: Int
 
-    package init(_ query: BoundQuery, _ ladder: Ladder, threads: Int) {
+    package init(_ query: BoundQuery, _ ladder: Ladder, _ choice: PlanChoice, threads: Int) {
         self.query = query
         self.ladder = ladder
+        self.choice = choice
         self.threads = threads
     }
 
-    package func plan() throws -> PlanNode {
+    package func plan() throws -> QueryPlan {
+        QueryPlan(root: try root(), choice: choice)
+    }
+
+    private var isConditionLast: Bool { choice.chosen.overshoot != nil }
+
+    private func root() throws -> PlanNode {
         let rows = query.checkpoints.map { query.view.rowCount(of: $0.document) }.max() ?? 0
         var node = try score()
         if query.reduction != .each, query.queryCount > 0 {
@@ -40,6 +48,7 @@ package struct Planner {
         let wanted = (min(rows, limits.top) + min(rows, limits.bottom)) * query.answerCount
         node = PlanNode(
             "select", selection, estimate: [("rows", .count(wanted))], inputs: [node])
+        if isConditionLast { node = filter(below: [node]) }
         if query.isPerLayer {
             let layers = query.layers.map(\.name)
             node = PlanNode(
@@ -97,7 +106,10 @@ package struct Planner {
         let groups = segments.reduce(0) { $0 + $1.rowGroups }
         let kernels = try KernelSet.chosen()
         let slabs = ladder.exact.columns.reduce(0) { $0 + $1.slabs }
-        let rowBytes = ladder.exact.rowBytes
+        // What is known of the plan is known of all its scans together.
+        let scans = Double(query.checkpoints.count)
+        let chosen = choice.chosen
+        let seconds = chosen.seconds - (isConditionLast ? 0 : choice.filterSeconds)
         return PlanNode(
             "scan",
             [
@@ -105,12 +117,14 @@ package struct Planner {
                 ("snapshot", .count(Int(query.view.snapshot))),
                 ("checkpoint", .text(checkpoint.name)), ("segments", .count(segments.count)),
                 ("kernel", .text(kernels.name)), ("threads", .count(threads)),
+                ("scores", .text(chosen.name)),
             ] + accuracy,
             estimate: [
                 ("rows", .count(rows)), ("row groups", .count(groups)),
-                ("blocks", .count(groups * slabs)), ("bytes", .count(rows * rowBytes)),
-            ] + seconds(rows: rows),
-            inputs: query.predicate == nil ? [] : [filter()])
+                ("blocks", .count(groups * slabs)),
+                ("bytes", .count(Int(chosen.bytes / scans))),
+                ("seconds", .number(max(0, seconds) / scans)),
+            ], inputs: query.predicate == nil || isConditionLast ? [] : [filter(below: [])])
     }
 
     /// Norms stand at the heads of the first blocks.
@@ -128,23 +142,7 @@ package struct Planner {
             estimate: [
                 ("rows", .count(segments.reduce(0) { $0 + $1.rows })),
                 ("row groups", .count(groups)), ("blocks", .count(groups * query.layers.count)),
-            ], inputs: query.predicate == nil ? [] : [filter()])
-    }
-
-    /// How long an exact scan takes from memory, where `gradctl bench` has measured this machine.
-    private func seconds(rows: Int) -> [(key: String, value: PlanValue)] {
-        // Reading the profile takes longer than answering from a small table.
-        guard query.statement.explain != nil, let profile = MachineProfile.load(threads: threads)
-        else { return [] }
-        let exact = ladder.exact
-        let seconds = exact.columns.reduce(0.0) { sum, column in
-            let bytes = min(column.slabs * SlabGeometry.slabBytes, exact.rowBytes)
-            return sum
-                + profile.seconds(
-                    of: column.encoding.codec, bytes: Double(rows * bytes),
-                    queries: query.queryCount)
-        }
-        return seconds > 0 ? [("seconds", .number(seconds))] : []
+            ], inputs: query.predicate == nil ? [] : [filter(below: [])])
     }
 
     private var accuracy: [(key: String, value: PlanValue)] {
@@ -168,12 +166,22 @@ package struct Planner {
         return isSimple && (query.budget != nil || !ladder.rungs.isEmpty)
     }
 
-    private func filter() -> PlanNode {
+    /// Below a scan it is asked of all rows; above the selection, of the best of them.
+    private func filter(below inputs: [PlanNode]) -> PlanNode {
         let condition = SourceExcerpt.printable(query.statement.filter.map { "\($0)" } ?? "")
         let columns = query.predicate?.columns.map(\.name).joined(separator: ", ") ?? ""
+        var estimate: [(key: String, value: PlanValue)] = []
+        if let filter = choice.filter {
+            let passing = Double(query.view.rowCount) * filter.share
+            estimate.append(("rows", .count(Int(passing.rounded()))))
+            if !isConditionLast { estimate.append(("seconds", .number(choice.filterSeconds))) }
+        }
         return PlanNode(
-            "filter", [("where", .text(condition)), ("columns", .text(columns))],
-            estimate: [("rows", .count(Int(query.view.rowCount)))])
+            "filter",
+            [
+                ("where", .text(condition)), ("columns", .text(columns)),
+                ("asked", .text(isConditionLast ? "of rows in the order of their scores" : "first")),
+            ], estimate: estimate, inputs: inputs)
     }
 }
 

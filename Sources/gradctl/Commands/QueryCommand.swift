@@ -35,6 +35,9 @@ struct QueryCommand: ParsableCommand {
 
     @Option(help: "How to print answers.") var format: OutputFormat?
 
+    @Option(help: "Take this plan, one of those that explain names, and not the cheapest.")
+    var plan: String?
+
     func validate() throws {
         guard (statement == nil) != (file == nil) else {
             throw ValidationError("Give either a statement, or -f FILE, or - for standard input.")
@@ -42,7 +45,8 @@ struct QueryCommand: ParsableCommand {
     }
 
     func run() throws {
-        let options = try queryOptions(globals, parameters)
+        var options = try queryOptions(globals, parameters)
+        options.plan = plan
         let engine = QueryEngine(try globals.openDatabase(), options: options)
         let printer = AnswerPrinter(format: format ?? (globals.json ? .jsonl : .table), globals)
         // All statements are resolved before the first one runs: a wrong name in the last one is
@@ -102,9 +106,13 @@ struct ExplainCommand: ParsableCommand {
         help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
     var parameters: [String] = []
 
+    @Option(help: "Take this plan, one of those that are listed, and not the cheapest.")
+    var plan: String?
+
     func run() throws {
-        let engine = QueryEngine(
-            try globals.openDatabase(), options: try queryOptions(globals, parameters))
+        var options = try queryOptions(globals, parameters)
+        options.plan = plan
+        let engine = QueryEngine(try globals.openDatabase(), options: options)
         let printer = AnswerPrinter(format: globals.json ? .jsonl : .table, globals)
         for query in try engine.prepare(script: statement, explain: analyze ? .analyze : .plan) {
             try printer.print(query, of: engine)

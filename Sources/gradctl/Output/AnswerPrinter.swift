@@ -44,10 +44,10 @@ struct AnswerPrinter {
         try output.finish()
     }
 
-    private func print(_ plan: PlanNode, statement: String) throws {
+    private func print(_ plan: QueryPlan, statement: String) throws {
         guard format == .table || format == .csv else {
             try Console.print(
-                JSONObject([("statement", .string(statement)), ("plan", .object(plan.json))]).text)
+                plan.json(of: statement).text)
             return
         }
         try Console.print(Console.printable(plan.rendered, keepingLines: true))

@@ -1,0 +1,53 @@
+// How a statement runs, or has run: the tree of its operators, and what else could have been done.
+
+import GradDB
+
+/// The plan that answers a statement, and those that were thought of and not taken.
+public struct QueryPlan: Sendable {
+    /// The operator that gives the rows, with what feeds it.
+    public internal(set) var root: PlanNode
+    package var choice: PlanChoice
+
+    /// The tree as text, and below it the plans that were rejected.
+    public var rendered: String {
+        let chosen = choice.chosen
+        let limits =
+            choice.limitsAreMeasured
+            ? "this machine's limits as `gradctl bench` measured them"
+            : "the limits of common machines; `gradctl bench` measures this one's"
+        var lines = [
+            root.rendered, "",
+            "chosen: \(chosen.name), \(Self.seconds(chosen)) expected, by \(limits)",
+        ]
+        for plan in choice.rejected {
+            lines.append(
+                "rejected: \(plan.name), \(Self.seconds(plan)) (\(choice.reason(plan)))")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func seconds(_ plan: SelectionPlan) -> String {
+        PlanValue.number(plan.seconds).text + " s"
+    }
+
+    /// What EXPLAIN prints of a statement with `--json`: format-spec/cli-json.md.
+    package func json(of statement: String) -> JSONObject {
+        JSONObject([
+            ("statement", .string(statement)), ("plan", .object(root.json)),
+            ("chosen", .string(choice.chosen.name)), ("seconds", .float(choice.chosen.seconds)),
+            ("limits", .string(choice.limitsAreMeasured ? "measured" : "assumed")),
+            (
+                "rejected",
+                .array(
+                    choice.rejected.map { plan in
+                        .object(
+                            JSONObject([
+                                ("plan", .string(plan.name)), ("seconds", .float(plan.seconds)),
+                                ("bytes", .int(Int64(plan.bytes))),
+                                ("reason", .string(choice.reason(plan))),
+                            ]))
+                    })
+            ),
+        ])
+    }
+}
