@@ -6,12 +6,15 @@ package struct ColumnReader {
     package init(_ view: TableView) { self.view = view }
 
     /// Calls `body` with runs of consecutive rows, ascending, that together cover every row of
-    /// the snapshot; each run has the named columns, of equal first row and count. `id` and `row`
-    /// may be among the names.
+    /// the snapshot; each run has the named columns, of equal first row and count. Fields and
+    /// `Table.rowColumns` may be among the names.
     package func forEachRun(
         _ names: [String], _ body: ([String: FieldColumn], Range<UInt64>) throws -> Void
     ) throws {
-        let stored = names.filter { $0 != "row" }
+        let made = Set(names.filter { name in isMade(name) })
+        var stored = names.filter { !made.contains($0) }
+        let needsIDs = made.contains("example") || made.contains("token")
+        if needsIDs, !stored.contains("id") { stored.append("id") }
         let guide = stored.first.map(number) ?? RowRegistry.idColumn
         // All columns of a table are cut at the same rows: the first one leads.
         let prefix = Keys.columnPrefix(table: view.table.document.table, field: guide)
@@ -38,7 +41,12 @@ package struct ColumnReader {
                 }
                 columns[name] = column
             }
-            if names.contains("row") {
+            if needsIDs, let ids = columns["id"] {
+                if made.contains("example") { columns["example"] = ids.examples }
+                if made.contains("token") { columns["token"] = ids.tokens }
+                if !names.contains("id") { columns["id"] = nil }
+            }
+            if made.contains("row") {
                 columns["row"] = FieldColumn(
                     firstRow: first, values: .int((0..<Int64(count)).map { Int64(first) + $0 }),
                     isPresent: Array(repeating: true, count: count))
@@ -51,6 +59,12 @@ package struct ColumnReader {
             throw GradDBError.corrupt(
                 "rows \(covered) to \(view.rowCount) of table '\(view.table.name)' have no column")
         }
+    }
+
+    /// Whether a column is worked out and not stored.
+    private func isMade(_ name: String) -> Bool {
+        ["row", "example", "token"].contains(name)
+            && !view.table.fields.contains { $0.name == name }
     }
 
     private func number(_ name: String) -> UInt32 {
