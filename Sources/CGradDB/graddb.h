@@ -219,10 +219,11 @@ int32_t graddb_read(graddb_database *database, const char *table, const char *op
 
 /* ----------------------------------------------------------------------------------- queries -- */
 
-/* What a `$name` of a statement stands for: vectors in memory, or a file. */
+/* What a `$name` of a statement stands for: vectors in memory, or a text, which is the path of a file
+ * where the statement takes vectors, and a value where it stands in a condition. */
 typedef struct graddb_parameter {
     const char *name; /* without the $ */
-    const char *file; /* a path; then there are no tensors. Else NULL */
+    const char *file; /* the text; then there are no tensors. Else NULL */
     const graddb_tensor *tensors;
     size_t tensor_count;
     /* {"grad": {...}}: by layer, what made the tensors (format-spec/projectors.md); vectors of

@@ -9,8 +9,18 @@ import numpy as np
 import pytest
 
 from gradient_files import Files
-from graddb import OK, Database
-from predicates import all_of, any_of, complement, compared, random_condition, random_row
+from graddb import OK, USAGE, Database
+from predicates import (
+    all_of,
+    any_of,
+    column,
+    complement,
+    compared,
+    comparison,
+    parameter,
+    random_condition,
+    random_row,
+)
 
 ROWS = 200
 DIMS = 8
@@ -152,6 +162,81 @@ def test_long_chains_do_not_nest(table, rows):
             ("(" * 150 + "i = 0" + ")" * 150, lambda row: row["i"] == 0),
         ],
     )
+
+
+def test_long_arithmetic_does_not_nest(table, rows):
+    def after(row, change):
+        return None if row["i"] is None or abs(row["i"]) > 2**62 else change(row["i"])
+
+    expect_kept(
+        table,
+        rows,
+        [
+            ("i" + " + 1" * 3000 + " > 3000", lambda row: after(row, lambda i: i > 0)),
+            ("i" + " * 1 - 2 + 2" * 999 + " = 7", lambda row: after(row, lambda i: i == 7)),
+            ("- " * 150 + "i = 7", lambda row: after(row, lambda i: i == 7)),
+            ("abs(" * 150 + "i" + ")" * 150 + " = 7", lambda row: after(row, lambda i: abs(i) == 7)),
+        ],
+    )
+
+
+def test_parameters_are_read_as_what_stands_beside_them(table, rows):
+    values = {"n": "7", "x": "0.5", "s": "alpaca", "b": "true", "t": "7"}
+    for left, operator, right, value in (
+        ("i", "=", "n", 7),
+        ("i", "<", "x", 0.5),
+        ("f", ">=", "n", 7),
+        ("s", "=", "s", "alpaca"),
+        ("s", "<", "t", "7"),
+        ("b", "=", "b", True),
+    ):
+        sides = column(left), parameter(right, value)
+        for first, second in (sides, sides[::-1]):
+            condition = comparison(first, operator, second)
+            statement = f"SELECT row FROM t SCORE dot TO ROW 'r0' WHERE {condition.text} TOP 1000"
+            lines = table.query(statement, params=values)
+            expected = [n for n, row in enumerate(rows) if condition.of(row) is True]
+            assert sorted(line["row"] for line in lines) == expected, condition.text
+
+
+def test_tokens_have_an_example_and_a_number(database, files):
+    ids = ["a/b/7", "a/b/8", "a/b/x", "plain", "/5", "a/", "a/b/-3", "é/+4"]
+    ids += ["a/9223372036854775808", "c/b/7"]
+    database.create("tokens", ["grad:4:f32"], ["text:string"], unit="token")
+    database.ingest(
+        "tokens",
+        files.grad("v.safetensors", np.ones((len(ids), 4))),
+        checkpoint="c",
+        metadata=files.metadata("m.jsonl", [{"id": id, "text": "t"} for id in ids]),
+    )
+    examples = ["a/b", "a/b", "a/b", "plain", "", "a", "a/b", "é", "a", "c/b"]
+    numbers = [7, 8, None, None, 5, None, None, None, None, 7]
+    for condition, holds in (
+        ("example = 'a/b'", lambda example, token: example == "a/b"),
+        ("token = 7", lambda example, token: token == 7),
+        ("token IS NULL", lambda example, token: token is None),
+        ("token + 1 > 5 AND example LIKE 'a%'", lambda e, t: t is not None and t > 4 and e[:1] == "a"),
+        ("length(example) = 0 OR example IN ('é', 'plain')", lambda e, t: e in ("", "é", "plain")),
+        ("example = id", lambda e, t: e == "plain"),
+        ("row = 3 AND example IS NOT NULL", lambda e, t: e == "plain"),
+    ):
+        lines = database.query(f"SELECT row FROM tokens SCORE dot TO ROW 'plain' WHERE {condition} TOP 99")
+        expected = [n for n, pair in enumerate(zip(examples, numbers)) if holds(*pair)]
+        assert sorted(line["row"] for line in lines) == expected, condition
+
+
+def test_tokens_with_integer_ids_are_examples_of_their_own(database, files):
+    database.create("tokens", ["grad:4:f32"], unit="token")
+    database.ingest("tokens", files.grad("v.safetensors", np.ones((3, 4))), checkpoint="c")
+    ask = "SELECT row FROM tokens SCORE dot TO ROW 0 WHERE {} TOP 9"
+    assert [line["row"] for line in database.query(ask.format("example = '1'"))] == [1]
+    assert len(database.query(ask.format("token IS NULL"))) == 3
+
+
+def test_a_table_of_examples_has_no_tokens(table):
+    for name in ("example", "token"):
+        statement = f"SELECT row FROM t SCORE dot TO ROW 'r0' WHERE {name} IS NULL"
+        assert b"there is no column" in table.run("query", statement).expect(USAGE).stderr
 
 
 def test_keywords_spaces_comments_and_the_order_of_clauses_are_free(table):

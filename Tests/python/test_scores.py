@@ -133,3 +133,36 @@ def test_budget_gives_intervals(db, rng):
     assert (result.scores <= result["score_high"]).all()
     assert result.ids[0] == 9
     assert isinstance(table.explain("SCORE dot TO ROW 3", analyze=True), graddb.Plan)
+
+
+@pytest.mark.parametrize(
+    "condition,value,kept",
+    [
+        ("n < $x", 3, [0, 1, 2]),
+        ("n < $x", np.int64(3), [0, 1, 2]),
+        ("n < $x", 1.5, [0, 1]),
+        ("n < $x", np.float32(1.5), [0, 1]),
+        ("text = $x", "t4", [4]),
+        ("text = $x", "", []),
+        ("even = $x", True, [0, 2, 4]),
+        ("even = $x", np.bool_(False), [1, 3]),
+        ("length(text) + $x = n", 2, [4]),
+    ],
+)
+def test_parameters_are_values_in_conditions(db, condition, value, kept):
+    table = db.create_table("t", layers={"grad": (8, "f32")},
+                            fields={"n": int, "text": str, "even": bool})
+    table.append(np.ones((5, 8), np.float32), ids=range(5), checkpoint="a",
+                 fields={"n": range(5), "text": [f"t{row}" for row in range(5)],
+                         "even": [row % 2 == 0 for row in range(5)]})
+    query = np.ones(8, np.float32)
+    result = table.query(f"SCORE dot TO $q WHERE {condition}", {"x": value}, q=query)
+    assert sorted(result.ids) == kept
+
+
+def test_a_parameter_that_does_not_fit_its_place_is_refused(db):
+    table = db.create_table("t", layers={"grad": (8, "f32")}, fields={"n": int})
+    table.append(np.ones((1, 8), np.float32), ids=[0], checkpoint="a", fields={"n": [1]})
+    for value in ("one", float("inf"), True):
+        with pytest.raises(graddb.QueryError, match="a number"):
+            table.query("SCORE dot TO ROW 0 WHERE n = $x", {"x": value})

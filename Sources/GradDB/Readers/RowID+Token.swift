@@ -5,7 +5,7 @@
 package struct TokenID: Equatable, Sendable {
     /// What stands before the last `/`; the whole id where there is none.
     package let example: String
-    /// What stands behind the last `/`; nil where that is no 64-bit integer.
+    /// What stands behind the last `/`, an integer of digits alone; nil where it is none.
     package let token: Int64?
 
     package init(_ id: RowID) {
@@ -20,8 +20,9 @@ package struct TokenID: Equatable, Sendable {
             self.init(example: text, token: nil)
             return
         }
-        let number = text[text.utf8.index(after: slash)...]
-        self.init(example: String(text[..<slash]), token: Int64(number))
+        let digits = text[text.utf8.index(after: slash)...]
+        let isNumber = digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")) ~= $0 }
+        self.init(example: String(text[..<slash]), token: isNumber ? Int64(digits) : nil)
     }
 
     private init(example: String, token: Int64?) {

@@ -7,7 +7,8 @@ import GradDB
 public struct QueryOptions: Sendable {
     /// Threads that scan.
     public var threads = 2
-    /// Files for the statement's `$name` parameters.
+    /// What the statement's `$name` parameters are: a file where it takes query vectors, a value in a
+    /// condition.
     public var parameters: [String: String] = [:]
     /// Vectors in memory for the statement's `$name` parameters, before files of the same name.
     package var vectors: [String: TensorBatch] = [:]

@@ -29,7 +29,8 @@ package struct QueryBinder {
             .columns()
         let predicate = try statement.filter.map { filter in
             try BoundPredicate(
-                filter, in: statement.origin.source, schema: Self.filterSchema(of: table))
+                filter, in: statement.origin.source, schema: Self.filterSchema(of: table),
+                parameters: options.parameters)
         }
         if let preconditioner = statement.preconditioner {
             throw statement.error(
@@ -99,13 +100,8 @@ package struct QueryBinder {
 
     // MARK: WHERE
 
-    /// Names that a condition may use, with their types: the fields, `id` and `row`.
-    static func filterSchema(of table: Table) -> [Field] {
-        table.fields + [
-            Field(name: "id", type: table.head.idType ?? .string),
-            Field(name: "row", type: .int),
-        ]
-    }
+    /// Names that a condition may use, with their types.
+    static func filterSchema(of table: Table) -> [Field] { table.fields + table.rowColumns }
 
     // MARK: LAYERS
 

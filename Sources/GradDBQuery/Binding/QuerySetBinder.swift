@@ -171,7 +171,7 @@ struct QuerySetBinder {
     ) throws -> QuerySet {
         let predicate = try BoundPredicate(
             condition, in: statement.origin.source,
-            schema: QueryBinder.filterSchema(of: view.table))
+            schema: QueryBinder.filterSchema(of: view.table), parameters: options.parameters)
         let matching = try predicate.rows(of: view, options)
         // In one line, however it was written.
         let name = statement.origin.source[range].split(whereSeparator: \.isNewline)

@@ -6,8 +6,13 @@ package enum BindingPower: Int, Comparable, Sendable {
     case not
     /// Comparisons, IN, BETWEEN, LIKE and IS NULL; they do not chain.
     case predicate
-    /// What stands on either side of a comparison.
-    case operand
+    /// `+` and `-`: what stands on either side of a comparison.
+    case sum
+    /// `*`, `/` and `%`.
+    case product
+    case sign
+    /// Columns, values, parameters, functions and what stands in parentheses.
+    case primary
 
     package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

@@ -6,6 +6,14 @@ extension Expression: CustomStringConvertible {
         switch node {
         case .column(let name): Spelling.name(name)
         case .literal(let literal): literal.description
+        case .parameter(let name): "$" + name
+        case .sign(let isNegative, let operand): (isNegative ? "-" : "+") + operand.behindSign
+        case .arithmetic(let first, let steps):
+            steps.reduce(into: first.asTerm(of: steps)) { text, step in
+                text += " \(step.operation.rawValue) " + step.operand.asTerm(of: steps)
+            }
+        case .call(let name, let arguments):
+            name.value + "(" + arguments.map(\.asOperand).joined(separator: ", ") + ")"
         case .not(let operand): "NOT " + operand.spelled(within: .not)
         case .and(let operands):
             operands.map { $0.spelled(within: .not) }.joined(separator: " AND ")
@@ -34,7 +42,9 @@ extension Expression: CustomStringConvertible {
         case .and: .and
         case .not: .not
         case .comparison, .membership, .between, .like, .isNull: .predicate
-        case .column, .literal: .operand
+        case .arithmetic(_, let steps): steps.contains { $0.operation.isProduct } ? .product : .sum
+        case .sign: .sign
+        case .column, .literal, .parameter, .call: .primary
         }
     }
 
@@ -42,5 +52,21 @@ extension Expression: CustomStringConvertible {
         bindingPower < minimum ? "(\(self))" : description
     }
 
-    private var asOperand: String { spelled(within: .operand) }
+    private var asOperand: String { spelled(within: .sum) }
+
+    /// An operand of a chain of sums or of products.
+    private func asTerm(of steps: [ArithmeticStep]) -> String {
+        spelled(within: steps.contains { $0.operation.isProduct } ? .sign : .product)
+    }
+
+    /// A sign is read together with a number behind it, and two minus signs begin a comment.
+    private var behindSign: String {
+        let text = spelled(within: .sign)
+        return switch node {
+        case .sign: " " + text
+        case .literal where text.hasPrefix("-"): " " + text
+        case .literal(.int), .literal(.float): "(" + text + ")"
+        default: text
+        }
+    }
 }

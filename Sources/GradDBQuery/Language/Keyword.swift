@@ -12,8 +12,13 @@ package enum Keyword: String, CaseIterable, Sendable {
     /// The keyword that a word is, in upper or lower case; only ASCII letters have a case here.
     package init?(word: String) {
         guard word.utf8.count <= Self.maximumLength else { return nil }
+        self.init(rawValue: Self.lowered(word))
+    }
+
+    /// A word as it is compared where case does not matter.
+    static func lowered(_ word: String) -> String {
         let lowered = word.utf8.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")) ~= $0 ? $0 | 32 : $0 }
-        self.init(rawValue: String(decoding: lowered, as: UTF8.self))
+        return String(decoding: lowered, as: UTF8.self)
     }
 
     /// The canonical spelling: measures in lower case, all else in capitals.

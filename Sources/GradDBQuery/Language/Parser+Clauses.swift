@@ -161,7 +161,9 @@ extension Parser {
         if current.keyword == .all {
             throw unexpected(expected, hint: "every row is ALL, without \(clause)")
         }
-        guard let number = try acceptNumber() else { throw unexpected(expected) }
+        // A plus sign is not in the grammar; of a minus sign there is more to say.
+        let isSigned = current.kind == .symbol(.plus)
+        guard !isSigned, let number = try acceptNumber() else { throw unexpected(expected) }
         if let percent = try accept(.percent) {
             let share = number.value.double
             let range = number.range.through(percent.range)

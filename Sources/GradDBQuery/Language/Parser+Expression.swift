@@ -2,8 +2,8 @@
 // at least as tightly as the caller asks. A new operator is a case of `BindingPower`, a line in
 // `infixPower` and the function that builds its node.
 //
-// AND and OR are read as a chain of any length into one node; the other operators do not repeat.
-// An operator that does must count its repetitions as depth, or trees grow deeper than the limit.
+// AND and OR are read as a chain of any length into one node; comparisons do not repeat. What repeats
+// inside itself, as NOT does, counts as depth, or trees would grow deeper than the limit.
 
 extension Parser {
     /// A condition: as much of the text as belongs to it.
@@ -19,7 +19,7 @@ extension Parser {
             switch power {
             case .or: left = try chain(from: left, by: .or, operands: .and) { .or($0) }
             case .and: left = try chain(from: left, by: .and, operands: .not) { .and($0) }
-            case .not, .predicate, .operand: left = try predicate(on: left)
+            default: left = try predicate(on: left)
             }
         }
         return left
@@ -47,68 +47,32 @@ extension Parser {
         }
     }
 
-    // MARK: Operands
+    // MARK: NOT and depth
 
     private mutating func prefix(atLeast minimum: BindingPower) throws(QueryError) -> Expression {
-        if current.keyword == .not, minimum <= .not {
-            let not = try advance()
-            let operand = try nested(in: not, atLeast: .not)
-            return Expression(.not(operand), not.range.through(operand.range))
+        guard current.keyword == .not, minimum <= .not else { return try operand() }
+        let not = try advance()
+        let operand = try nested(in: not) { parser throws(QueryError) in
+            try parser.expression(atLeast: .not)
         }
-        let operand = try operand()
-        switch current.kind {
-        case .symbol(.plus), .symbol(.minus), .symbol(.star), .symbol(.slash), .symbol(.percent):
-            throw arithmeticNotAvailable()
-        default: return operand
-        }
+        return Expression(.not(operand), not.range.through(operand.range))
     }
 
-    private mutating func operand() throws(QueryError) -> Expression {
-        if let parenthesis = try accept(.leftParenthesis) {
-            let inner = try nested(in: parenthesis, atLeast: .or)
-            guard let end = try accept(.rightParenthesis) else {
-                throw unexpected(
-                    "')'", hint: "the '(' at \(place(of: parenthesis.range)) is not closed")
-            }
-            return Expression(inner.node, parenthesis.range.through(end.range))
-        }
-        switch current.kind {
-        case .string(let value): return Expression(.literal(.string(value)), try advance().range)
-        case .parameter:
-            throw notAvailable(
-                "a parameter in a condition", at: current.range,
-                expected: Self.operandExpectation)
-        default: break
-        }
-        switch current.keyword {
-        case .true: return Expression(.literal(.bool(true)), try advance().range)
-        case .false: return Expression(.literal(.bool(false)), try advance().range)
-        case .null: return Expression(.literal(.null), try advance().range)
-        default: break
-        }
-        if let number = try acceptNumber() {
-            return Expression(.literal(number.value.literal), number.range)
-        }
-        let name = try expectName(Self.operandExpectation)
-        if current.kind == .symbol(.leftParenthesis) { throw functionNotAvailable(name) }
-        return Expression(.column(name.value), name.range)
-    }
-
-    /// What stands behind a NOT or an opening parenthesis: the only way to go deeper.
-    private mutating func nested(
-        in opening: Token, atLeast minimum: BindingPower
+    /// What stands behind a NOT, a sign or an opening parenthesis: the only way to go deeper.
+    mutating func nested(
+        in opening: Token,
+        _ inner: (inout Parser) throws(QueryError) -> Expression
     ) throws(QueryError) -> Expression {
         depth += 1
         defer { depth -= 1 }
         guard depth <= Self.maximumDepth else {
             throw source.error(
                 "this condition is nested too deeply", at: opening.range,
-                expected: "at most \(Self.maximumDepth) levels of parentheses and NOT")
+                expected:
+                    "at most \(Self.maximumDepth) levels of parentheses, functions, signs and NOT")
         }
-        return try expression(atLeast: minimum)
+        return try inner(&self)
     }
-
-    private static let operandExpectation = "a column or a value"
 
     // MARK: AND and OR
 
@@ -129,7 +93,7 @@ extension Parser {
         let node: Expression.Node
         if let comparison = comparisonOperator {
             try advance()
-            node = .comparison(comparison, left, try expression(atLeast: .operand))
+            node = .comparison(comparison, left, try operand())
         } else if try accept(.is) != nil {
             node = try nullTest(of: left)
         } else {
@@ -160,9 +124,9 @@ extension Parser {
             return .membership(operand, try items(), isNegated: isNegated)
         }
         if try accept(.between) != nil {
-            let lower = try expression(atLeast: .operand)
+            let lower = try self.operand()
             try expect(.and, "AND and the upper bound")
-            let upper = try expression(atLeast: .operand)
+            let upper = try self.operand()
             return .between(operand, lower: lower, upper: upper, isNegated: isNegated)
         }
         guard try accept(.like) != nil else {
@@ -175,8 +139,8 @@ extension Parser {
 
     private mutating func items() throws(QueryError) -> [Expression] {
         let start = try expect(.leftParenthesis, "'(' and a list of values")
-        var items = [try expression(atLeast: .operand)]
-        while try accept(.comma) != nil { items.append(try expression(atLeast: .operand)) }
+        var items = [try operand()]
+        while try accept(.comma) != nil { items.append(try operand()) }
         try expect(
             .rightParenthesis, "',' or ')'",
             hint: "the '(' at \(place(of: start.range)) is not closed")
@@ -202,10 +166,5 @@ extension Parser {
         unexpected(
             "a comparison, AND, OR, " + rest, hint: hintForForeignWord(),
             near: [.and, .or, .not, .in, .between, .like, .is] + Self.trailingKeywords)
-    }
-
-    private func arithmeticNotAvailable() -> QueryError {
-        notAvailable(
-            "arithmetic", at: current.range, expected: "a comparison of columns and values")
     }
 }

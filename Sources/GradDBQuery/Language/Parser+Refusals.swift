@@ -35,10 +35,12 @@ extension Parser {
     private static let orderHint =
         "the order is SELECT … FROM … AT … SCORE … TO … EACH, MEAN, SUM or MAX, then the other clauses"
 
-    func functionNotAvailable(_ name: Located<String>) -> QueryError {
-        notAvailable(
-            "the function \(SourceExcerpt.quotable(name.value))", at: name.range,
-            expected: "the name of a column")
+    /// SELECT names columns only.
+    func functionInSelect(_ name: Located<String>) -> QueryError {
+        source.error(
+            "SELECT takes no functions such as \(SourceExcerpt.quotable(name.value))",
+            at: name.range, expected: "the name of a column",
+            hint: "functions stand in conditions: WHERE \(SourceExcerpt.quotable(name.value))(…)")
     }
 
     /// What a word that other query languages have is called here.

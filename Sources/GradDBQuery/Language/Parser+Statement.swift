@@ -57,7 +57,7 @@ extension Parser {
     private mutating func selectItem() throws(QueryError) -> Located<SelectItem> {
         if let star = try accept(.star) { return Located(.all, star.range) }
         let name = try expectName("* or the name of a column")
-        if current.kind == .symbol(.leftParenthesis) { throw functionNotAvailable(name) }
+        if current.kind == .symbol(.leftParenthesis) { throw functionInSelect(name) }
         guard try accept(.as) != nil else {
             return Located(.column(name, alias: nil), name.range)
         }

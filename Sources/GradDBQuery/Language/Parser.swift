@@ -4,7 +4,8 @@
 //   Parser+Statement.swift     EXPLAIN, SELECT, FROM, AT, SCORE: the part with a fixed order
 //   Parser+Clauses.swift       the clauses after SCORE, in any order
 //   Parser+Expression.swift    conditions
-//   Parser+Refusals.swift      what to say of words that are misplaced or of a later version
+//   Parser+Operand.swift       what conditions are about: arithmetic, functions, columns, values
+//   Parser+Refusals.swift      what to say of words that are misplaced
 //
 // Nothing here knows a table. Work and memory are linear in the statement's length, which is
 // bounded, and recursion is bounded by `maximumDepth`.
@@ -14,7 +15,7 @@ package struct Parser {
     package static let maximumStatementBytes = 1 << 20
     /// A longer script is refused before it is read.
     package static let maximumScriptBytes = 64 << 20
-    /// How deeply parentheses and NOT may nest.
+    /// How deeply parentheses, functions, signs and NOT may nest.
     package static let maximumDepth = 200
 
     let source: SourceText
@@ -125,7 +126,7 @@ package struct Parser {
         return Located(value, start.through(try advance().range))
     }
 
-    private func signed(
+    func signed(
         _ magnitude: UInt64, isNegative: Bool, from start: SourceRange
     ) throws(QueryError) -> Int64 {
         if let value = Int64(exactly: magnitude) { return isNegative ? -value : value }
@@ -151,10 +152,6 @@ package struct Parser {
         return source.error(
             isEnd ? "the statement ends here" : "unexpected \(current.wording)", at: current.range,
             expected: expected, hint: hint)
-    }
-
-    func notAvailable(_ what: String, at range: SourceRange, expected: String) -> QueryError {
-        source.error("\(what) is not available in this version", at: range, expected: expected)
     }
 
     /// "line 3, column 5", or without the line when it is that of the current token.

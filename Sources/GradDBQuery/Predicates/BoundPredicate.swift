@@ -16,12 +16,16 @@ package struct BoundPredicate: Equatable, Sendable {
     ///   - source: the text that the condition was read from, for errors.
     ///   - schema: the columns that can be named, pseudo columns among them; of two with the same
     ///     name the first one is meant.
-    /// - Throws: for an unknown column and for values that cannot be compared.
+    ///   - parameters: what the caller binds to `$name`, as text.
+    /// - Throws: for an unknown column, function or parameter, and for values that do not fit what
+    ///   is done with them.
     package init(
-        _ expression: Expression, in source: SourceText, schema: [Field]
+        _ expression: Expression, in source: SourceText, schema: [Field],
+        parameters: [String: String] = [:]
     ) throws(QueryError) {
         let types = Dictionary(schema.map { ($0.name, $0.type) }) { first, _ in first }
-        let binder = PredicateBinder(source: source, names: schema.map(\.name), types: types)
+        let binder = PredicateBinder(
+            source: source, names: schema.map(\.name), types: types, parameters: parameters)
         root = try binder.condition(expression)
         columns = root.columns.compactMap { name in
             types[name].map { Field(name: name, type: $0) }

@@ -1,11 +1,13 @@
 // From the syntax tree of a condition to a predicate over typed columns.
 //
 // 1. Every name is looked up; an unknown one is refused with the nearest name that exists.
-// 2. The types of both sides of each comparison are checked against each other; the side that does
+// 2. Columns, functions and arithmetic get their types (PredicateBinder+Operands.swift); a parameter
+//    is read as what stands beside it (PredicateBinder+Parameters.swift).
+// 3. The types of both sides of each comparison are checked against each other; the side that does
 //    not fit is the one that the error points at (PredicateBinder+Checks.swift).
-// 3. Comparisons of a column with constants become tests in the column's own type, BETWEEN becomes
+// 4. Comparisons of a value with constants become tests in the value's own type, BETWEEN becomes
 //    two comparisons and IN one membership test, so that few kinds of loops serve them all.
-// 4. What NULL and constants decide alone is decided here.
+// 5. What NULL and constants decide alone is decided here.
 
 import GradDB
 
@@ -16,12 +18,8 @@ struct PredicateBinder {
     /// In the order in which errors list them.
     let names: [String]
     let types: [String: FieldType]
-
-    /// What can stand on either side of a comparison.
-    enum Operand {
-        case column(String, FieldType)
-        case literal(Literal)
-    }
+    /// What the caller binds to `$name`, as text.
+    let parameters: [String: String]
 
     /// A condition: something that is true, false or unknown of a row.
     func condition(_ expression: Expression) throws(QueryError) -> PredicateNode {
@@ -30,8 +28,10 @@ struct PredicateBinder {
         case .and(let operands): return .conjunction(of: try conditions(operands))
         case .or(let operands): return .disjunction(of: try conditions(operands))
         case .comparison(let comparison, let left, let right):
-            let (leftOperand, rightOperand) = (try operand(left), try operand(right))
-            try check(leftOperand, at: left, comparison, rightOperand, at: right)
+            let kind = naturalKind(of: [left, right])
+            let leftOperand = try operand(left, wanted: kind)
+            let rightOperand = try operand(right, wanted: kind)
+            try check(leftOperand, comparison, rightOperand)
             return compare(leftOperand, comparison, rightOperand)
         case .membership(let operand, let items, let isNegated):
             return try membership(of: operand, in: items).negated(if: isNegated)
@@ -41,7 +41,8 @@ struct PredicateBinder {
             return try like(operand, pattern, escape).negated(if: isNegated)
         case .isNull(let operand, let isNegated):
             return try nullTest(of: operand).negated(if: isNegated)
-        case .column, .literal: return try bareCondition(expression)
+        case .column, .literal, .parameter, .sign, .arithmetic, .call:
+            return try bareCondition(expression)
         }
     }
 
@@ -51,15 +52,16 @@ struct PredicateBinder {
         return nodes
     }
 
-    /// A column or literal that is a condition by itself.
+    /// A bool that is a condition by itself.
     private func bareCondition(_ expression: Expression) throws(QueryError) -> PredicateNode {
-        switch try operand(expression) {
-        case .column(let name, .bool): return .bool(column: name)
-        case .literal(.bool(let value)): return .constant(Truth(value))
-        case .literal(.null): return .constant(.unknown)
-        case let other:
+        let value = try operand(expression, wanted: .bool)
+        switch (value.type, value.node) {
+        case (nil, _), (.bool, .constant(.null)): return .constant(.unknown)
+        case (.bool, .constant(let literal)): return .constant(Truth(literal == .bool(true)))
+        case (.bool, let node): return .bool(node)
+        default:
             throw source.error(
-                "\(wording(of: other)) is not a condition", at: expression.range,
+                "\(value.wording) is not a condition", at: value.range,
                 expected: "a comparison or a bool column")
         }
     }
@@ -69,30 +71,29 @@ struct PredicateBinder {
     private func compare(
         _ left: Operand, _ comparison: ComparisonOperator, _ right: Operand
     ) -> PredicateNode {
-        switch (left, right) {
-        case (.column(let left, _), .column(let right, _)):
-            .comparison(comparison, left: left, right: right)
-        case (.column(let name, let type), .literal(let constant)):
-            test(name, type, comparison, constant)
-        case (.literal(let constant), .column(let name, let type)):
-            test(name, type, comparison.mirrored, constant)
-        case (.literal(let left), .literal(let right)):
+        switch (left.node, right.node) {
+        case (.constant(let left), .constant(let right)):
             .constant(left.order(to: right).map { Truth(comparison.holds(for: $0)) } ?? .unknown)
+        case (let node, .constant(let constant)): test(node, left.type, comparison, constant)
+        case (.constant(let constant), let node):
+            test(node, right.type, comparison.mirrored, constant)
+        case (let left, let right): .comparison(comparison, left, right)
         }
     }
 
-    /// A column against a constant of a type that fits it.
+    /// A value against a constant of a type that fits it.
     private func test(
-        _ name: String, _ type: FieldType, _ comparison: ComparisonOperator, _ constant: Literal
+        _ node: ValueNode, _ type: FieldType?, _ comparison: ComparisonOperator,
+        _ constant: Literal
     ) -> PredicateNode {
-        if comparison == .notEqual { return .negation(of: test(name, type, .equal, constant)) }
+        if comparison == .notEqual { return .negation(of: test(node, type, .equal, constant)) }
         return switch (type, constant) {
-        case (.int, .int(let value)): .intInterval(column: name, .init(comparison, value))
-        case (.int, .float(let value)): .intInterval(column: name, .init(comparison, value))
-        case (.float, .int(let value)): .floatInterval(column: name, .init(comparison, value))
-        case (.float, .float(let value)): .floatInterval(column: name, .init(comparison, value))
-        case (.string, .string(let value)): .string(column: name, .comparison(comparison, value))
-        case (.bool, .bool(let value)): PredicateNode.bool(column: name).negated(if: !value)
+        case (.int, .int(let value)): .intInterval(node, .init(comparison, value))
+        case (.int, .float(let value)): .intInterval(node, .init(comparison, value))
+        case (.float, .int(let value)): .floatInterval(node, .init(comparison, value))
+        case (.float, .float(let value)): .floatInterval(node, .init(comparison, value))
+        case (.string, .string(let value)): .string(node, .comparison(comparison, value))
+        case (.bool, .bool(let value)): PredicateNode.bool(node).negated(if: !value)
         default: .constant(.unknown)  // NULL: the check has refused every other pair
         }
     }
@@ -101,73 +102,77 @@ struct PredicateBinder {
     private func between(
         _ expression: Expression, _ lower: Expression, _ upper: Expression
     ) throws(QueryError) -> PredicateNode {
-        let value = try operand(expression)
-        let (low, high) = (try operand(lower), try operand(upper))
-        try check(value, at: expression, .greaterOrEqual, low, at: lower)
-        try check(value, at: expression, .lessOrEqual, high, at: upper)
+        let kind = naturalKind(of: [expression, lower, upper])
+        let value = try operand(expression, wanted: kind)
+        let low = try operand(lower, wanted: kind)
+        let high = try operand(upper, wanted: kind)
+        try check(value, .greaterOrEqual, low)
+        try check(value, .lessOrEqual, high)
         let fromLow = compare(value, .greaterOrEqual, low)
         let toHigh = compare(value, .lessOrEqual, high)
         return switch (fromLow, toHigh) {
-        case (.intInterval(let name, let low), .intInterval(let other, let high))
-        where name == other:
-            .intInterval(column: name, low.intersection(high))
-        case (.floatInterval(let name, let low), .floatInterval(let other, let high))
-        where name == other:
-            .floatInterval(column: name, low.intersection(high))
+        // Tests of one value with constants: of a constant value there is no test.
+        case (.intInterval(let node, let low), .intInterval(_, let high))
+        where value.node.constant == nil:
+            .intInterval(node, low.intersection(high))
+        case (.floatInterval(let node, let low), .floatInterval(_, let high))
+        where value.node.constant == nil:
+            .floatInterval(node, low.intersection(high))
         default: .conjunction(of: [fromLow, toHigh])
         }
     }
 
     // MARK: IN, LIKE and IS NULL
 
-    /// `x IN (a, b)` is `x = a OR x = b`; the constants together are one test.
+    /// `x IN (a, b)` is `x = a OR x = b`; the constants together are one test, and so are the rest.
     private func membership(
         of expression: Expression, in items: [Expression]
     ) throws(QueryError) -> PredicateNode {
-        let value = try operand(expression)
+        let kind = naturalKind(of: CollectionOfOne(expression)) ?? naturalKind(of: items)
+        let value = try operand(expression, wanted: kind)
         var constants: [Literal] = []
+        var others: [ValueNode] = []
         var nodes: [PredicateNode] = []
         for item in items {
-            let itemOperand = try operand(item)
-            try check(value, at: expression, .equal, itemOperand, at: item)
-            switch (value, itemOperand) {
-            case (.column(_, .int), .literal(let constant)),
-                (.column(_, .float), .literal(let constant)),
-                (.column(_, .string), .literal(let constant)):
-                constants.append(constant)
-            default: nodes.append(compare(value, .equal, itemOperand))
+            let item = try operand(item, wanted: kind)
+            try check(value, .equal, item)
+            switch (value.node, item.node) {
+            case (.constant, _): nodes.append(compare(value, .equal, item))
+            case (_, .constant(let constant)): constants.append(constant)
+            case (_, let node): others.append(node)
             }
         }
-        if case .column(let name, let type) = value, !constants.isEmpty {
-            nodes.append(membership(of: name, type, in: constants))
+        if let type = value.type, !constants.isEmpty {
+            nodes.append(membership(of: value.node, type, in: constants))
             if constants.contains(.null) { nodes.append(.constant(.unknown)) }
         }
+        if !others.isEmpty { nodes.append(.membership(value.node, others)) }
         return .disjunction(of: nodes)
     }
 
-    /// Constants that the column's type cannot hold equal none of its values and are left out.
+    /// Constants that the value's type cannot hold equal none of its values and are left out.
     private func membership(
-        of name: String, _ type: FieldType, in constants: [Literal]
+        of node: ValueNode, _ type: FieldType, in constants: [Literal]
     ) -> PredicateNode {
         switch type {
-        case .int:
-            return .intMembership(column: name, constants.compactMap(\.exactInt).sorted())
-        case .float:
-            return .floatMembership(column: name, constants.compactMap(\.exactFloat).sorted())
-        case .string, .bool:
+        case .int: return .intMembership(node, constants.compactMap(\.exactInt).sorted())
+        case .float: return .floatMembership(node, constants.compactMap(\.exactFloat).sorted())
+        case .string:
             let strings = constants.compactMap {
                 if case .string(let value) = $0 { value } else { nil }
             }
             return .string(
-                column: name,
-                .membership(strings.sorted { StringOrder.compare($0, $1) < 0 }))
+                node, .membership(strings.sorted { StringOrder.compare($0, $1) < 0 }))
+        case .bool:
+            let tests = [true, false].filter { constants.contains(.bool($0)) }
+            return .disjunction(of: tests.map { test(node, type, .equal, .bool($0)) })
         }
     }
 
     private func like(
         _ expression: Expression, _ pattern: Located<String>, _ escape: Located<String>?
     ) throws(QueryError) -> PredicateNode {
-        let value = try operand(expression)
+        let value = try operand(expression, wanted: .string)
         // Matching takes the product of both lengths at worst.
         guard pattern.value.utf8.count <= Self.maximumPatternBytes else {
             throw source.error(
@@ -180,21 +185,22 @@ struct PredicateBinder {
                 "the escape character escapes nothing", at: pattern.range,
                 expected: "%, _ or the escape character itself behind it")
         }
-        switch value {
-        case .column(let name, .string): return .string(column: name, .like(compiled))
-        case .literal(.string(let text)): return .constant(Truth(compiled.matches(text)))
-        case .literal(.null): return .constant(.unknown)
-        case .column, .literal:
+        guard value.kind ?? .string == .string else {
             throw source.error(
-                "LIKE cannot match \(wording(of: value))", at: expression.range,
-                expected: "a string column")
+                "LIKE cannot match \(value.wording)", at: value.range, expected: "a string column")
+        }
+        return switch value.node {
+        case .constant(.string(let text)): .constant(Truth(compiled.matches(text)))
+        case .constant: .constant(.unknown)
+        default: .string(value.node, .like(compiled))
         }
     }
 
     private func nullTest(of expression: Expression) throws(QueryError) -> PredicateNode {
-        switch try operand(expression) {
-        case .column(let name, _): .isNull(column: name)
-        case .literal(let literal): .constant(Truth(literal == .null))
+        let value = try operand(expression, wanted: nil)
+        return switch value.node {
+        case .constant(let literal): .constant(Truth(literal == .null))
+        case let node: .isNull(node)
         }
     }
 }

@@ -25,58 +25,64 @@ struct PredicateEvaluator {
             for node in nodes { result.formOr(try truth(of: node)) }
             return result
         case .comparison(let comparison, let left, let right):
-            return try compare(left, comparison, right)
-        case .isNull(let name): return TruthVector(absenceIn: try column(name).isPresent)
+            return try compare(try values(of: left), comparison, try values(of: right))
+        case .membership(let value, let others):
+            let value = try values(of: value)
+            var result = TruthVector(repeating: .no, count: rowCount)
+            for other in others {
+                result.formOr(try compare(value, .equal, try values(of: other)))
+            }
+            return result
+        case .isNull(let value): return TruthVector(absenceIn: try values(of: value).isPresent)
         default: return try test(node)
         }
     }
 
-    /// A node that asks about the values of one column.
+    /// A node that asks about one value of each row.
     private func test(_ node: PredicateNode) throws(GradDBError) -> TruthVector {
         switch node {
-        case .bool(let name):
-            if case (.bool(let values), let isPresent) = try parts(name) {
+        case .bool(let value):
+            if case (.bool(let values), let isPresent) = try parts(value) {
                 return TruthVector(of: values, where: isPresent) { $0 }
             }
-        case .intInterval(let name, let interval):
-            if case (.int(let values), let isPresent) = try parts(name) {
+        case .intInterval(let value, let interval):
+            if case (.int(let values), let isPresent) = try parts(value) {
                 let (lower, upper) = (interval.lower, interval.upper)
                 return TruthVector(of: values, where: isPresent) { lower <= $0 && $0 <= upper }
             }
-        case .floatInterval(let name, let interval):
-            if case (.float(let values), let isPresent) = try parts(name) {
+        case .floatInterval(let value, let interval):
+            if case (.float(let values), let isPresent) = try parts(value) {
                 let (lower, upper) = (interval.lower, interval.upper)
                 return TruthVector(of: values, where: isPresent) { lower <= $0 && $0 <= upper }
             }
-        case .intMembership(let name, let sorted):
-            if case (.int(let values), let isPresent) = try parts(name) {
+        case .intMembership(let value, let sorted):
+            if case (.int(let values), let isPresent) = try parts(value) {
                 return TruthVector(of: values, where: isPresent) { sorted.containsSorted($0) }
             }
-        case .floatMembership(let name, let sorted):
-            if case (.float(let values), let isPresent) = try parts(name) {
+        case .floatMembership(let value, let sorted):
+            if case (.float(let values), let isPresent) = try parts(value) {
                 return TruthVector(of: values, where: isPresent) { sorted.containsSorted($0) }
             }
-        case .string(let name, let test):
-            if case (.string(let dictionary, let codes), let isPresent) = try parts(name) {
+        case .string(let value, let test):
+            if case (.string(let dictionary, let codes), let isPresent) = try parts(value) {
                 let table = dictionary.map(test.holds)
                 guard let truth = TruthVector(of: codes, where: isPresent, in: table) else {
-                    throw missingEntry(name)
+                    throw missingEntry(in: value)
                 }
                 return truth
             }
         default: break
         }
-        throw GradDBError(.failed, "a column has another type than its predicate was bound to")
+        throw Self.otherType
     }
 
-    // MARK: Two columns
+    // MARK: Two values
 
     private func compare(
-        _ left: String, _ comparison: ComparisonOperator, _ right: String
+        _ left: FieldColumn, _ comparison: ComparisonOperator, _ right: FieldColumn
     ) throws(GradDBError) -> TruthVector {
-        let (leftColumn, rightColumn) = (try column(left), try column(right))
-        let isPresent = (leftColumn.isPresent, rightColumn.isPresent)
-        switch (leftColumn.values, rightColumn.values) {
+        let isPresent = (left.isPresent, right.isPresent)
+        switch (left.values, right.values) {
         case (.int(let left), .int(let right)):
             return TruthVector(of: left, right, where: isPresent.0, isPresent.1) {
                 comparison.holds(for: NumericOrder.compare($0, $1))
@@ -102,12 +108,12 @@ struct PredicateEvaluator {
             guard
                 let left = gather(ranks.0, at: leftCodes, where: isPresent.0),
                 let right = gather(ranks.1, at: rightCodes, where: isPresent.1)
-            else { throw missingEntry("\(left)' or '\(right)") }
+            else { throw GradDBError.corrupt("a value of a string field is not in its dictionary") }
             return TruthVector(of: left, right, where: isPresent.0, isPresent.1) {
                 comparison.holds(for: NumericOrder.compare($0, $1))
             }
         default:
-            throw GradDBError(.failed, "columns '\(left)' and '\(right)' do not compare")
+            throw Self.otherType
         }
     }
 
@@ -123,20 +129,23 @@ struct PredicateEvaluator {
 
     // MARK: Columns
 
-    private func column(_ name: String) throws(GradDBError) -> FieldColumn {
+    func column(_ name: String) throws(GradDBError) -> FieldColumn {
         guard let column = columns[name] else {
             throw GradDBError(.failed, "the predicate's column '\(name)' was not supplied")
         }
         return column
     }
 
-    private func parts(_ name: String) throws(GradDBError) -> (FieldColumn.Values, [Bool]) {
-        let column = try column(name)
+    private func parts(_ node: ValueNode) throws(GradDBError) -> (FieldColumn.Values, [Bool]) {
+        let column = try values(of: node)
         return (column.values, column.isPresent)
     }
 
-    private func missingEntry(_ name: String) -> GradDBError {
-        .corrupt("a value of the field '\(name)' is not in its dictionary")
+    private func missingEntry(in node: ValueNode) -> GradDBError {
+        guard case .column(let name) = node else {
+            return .corrupt("a value of a string field is not in its dictionary")
+        }
+        return .corrupt("a value of the field '\(name)' is not in its dictionary")
     }
 }
 

@@ -1,24 +1,28 @@
 // A condition with all names and types settled: what the evaluator runs over columns. Every test
-// of a column is unknown where the column is NULL.
+// of a value is unknown where the value is NULL.
 
 package indirect enum PredicateNode: Equatable, Sendable {
     case constant(Truth)
     case not(PredicateNode)
     case and([PredicateNode])
     case or([PredicateNode])
-    /// True where the column has no value, false elsewhere; never unknown.
-    case isNull(column: String)
-    /// The value of a bool column itself.
-    case bool(column: String)
-    case intInterval(column: String, NumericInterval<Int64>)
-    case floatInterval(column: String, NumericInterval<Double>)
-    /// Ascending.
-    case intMembership(column: String, [Int64])
-    /// Ascending.
-    case floatMembership(column: String, [Double])
-    case string(column: String, StringTest)
-    /// Two columns of comparable types.
-    case comparison(ComparisonOperator, left: String, right: String)
+    /// True where there is no value, false elsewhere; never unknown.
+    case isNull(ValueNode)
+    /// A bool itself.
+    case bool(ValueNode)
+    /// Of an int.
+    case intInterval(ValueNode, NumericInterval<Int64>)
+    /// Of a float.
+    case floatInterval(ValueNode, NumericInterval<Double>)
+    /// Of an int; ascending.
+    case intMembership(ValueNode, [Int64])
+    /// Of a float; ascending.
+    case floatMembership(ValueNode, [Double])
+    case string(ValueNode, StringTest)
+    /// Two values of comparable types.
+    case comparison(ComparisonOperator, ValueNode, ValueNode)
+    /// Whether the value equals any of the others, which are of comparable types.
+    case membership(ValueNode, [ValueNode])
 }
 
 // Constructors that work out what is known without any row.
@@ -71,13 +75,16 @@ extension PredicateNode {
         case .not(let node): node.visitColumns(visit)
         case .and(let nodes), .or(let nodes):
             for node in nodes { node.visitColumns(visit) }
-        case .isNull(let column), .bool(let column), .intInterval(let column, _),
-            .floatInterval(let column, _), .intMembership(let column, _),
-            .floatMembership(let column, _), .string(let column, _):
-            visit(column)
+        case .isNull(let value), .bool(let value), .intInterval(let value, _),
+            .floatInterval(let value, _), .intMembership(let value, _),
+            .floatMembership(let value, _), .string(let value, _):
+            value.visitColumns(visit)
         case .comparison(_, let left, let right):
-            visit(left)
-            visit(right)
+            left.visitColumns(visit)
+            right.visitColumns(visit)
+        case .membership(let value, let others):
+            value.visitColumns(visit)
+            for other in others { other.visitColumns(visit) }
         }
     }
 }

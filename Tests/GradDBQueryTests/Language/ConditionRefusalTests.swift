@@ -15,7 +15,7 @@ import Testing
 
         FROM t SCORE dot TO $q WHERE tokens 5
         ----
-        line 1, column 37: unexpected the number 5; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
+        line 1, column 37: unexpected the number 5; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, PRECONDITION, WHERE, GROUP, TOP, BOTTOM, ALL, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q WHERE tokens 5
                                               ^
 
@@ -48,7 +48,7 @@ import Testing
 
         FROM t SCORE dot TO $q WHERE tokens = 5)
         ----
-        line 1, column 40: unexpected ')'; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
+        line 1, column 40: unexpected ')'; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, PRECONDITION, WHERE, GROUP, TOP, BOTTOM, ALL, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q WHERE tokens = 5)
                                                  ^
 
@@ -122,29 +122,42 @@ import Testing
                                                   ^^^^
         hint: whether a column is true is the column itself: flagged, NOT flagged
 
-        FROM t SCORE dot TO $q WHERE tokens + 1 = 5
+        FROM t SCORE dot TO $q WHERE tokens + = 5
         ----
-        line 1, column 37: arithmetic is not available in this version; expected a comparison of columns and values
-          FROM t SCORE dot TO $q WHERE tokens + 1 = 5
+        line 1, column 39: unexpected '='; expected a column or a value
+          FROM t SCORE dot TO $q WHERE tokens + = 5
+                                                ^
+
+        FROM t SCORE dot TO $q WHERE tokens = 5 -
+        ----
+        line 1, column 42: the statement ends here; expected a column or a value
+          FROM t SCORE dot TO $q WHERE tokens = 5 -
+                                                   ^
+
+        FROM t SCORE dot TO $q WHERE length() > 5
+        ----
+        line 1, column 37: unexpected ')'; expected a column or a value
+          FROM t SCORE dot TO $q WHERE length() > 5
                                               ^
 
-        FROM t SCORE dot TO $q WHERE tokens = 5 - 1
+        FROM t SCORE dot TO $q WHERE length(a = 1) > 5
         ----
-        line 1, column 41: arithmetic is not available in this version; expected a comparison of columns and values
-          FROM t SCORE dot TO $q WHERE tokens = 5 - 1
-                                                  ^
+        line 1, column 39: unexpected '='; expected ',' or ')'
+          FROM t SCORE dot TO $q WHERE length(a = 1) > 5
+                                                ^
+        hint: the '(' at column 36 is not closed
 
-        FROM t SCORE dot TO $q WHERE length(source) > 5
+        FROM t SCORE dot TO $q WHERE "length"(source) > 5
         ----
-        line 1, column 30: the function length is not available in this version; expected the name of a column
-          FROM t SCORE dot TO $q WHERE length(source) > 5
-                                       ^^^^^^
+        line 1, column 38: unexpected '('; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, PRECONDITION, WHERE, GROUP, TOP, BOTTOM, ALL, EXACT, CONFIDENCE, BUDGET) or the end of the statement
+          FROM t SCORE dot TO $q WHERE "length"(source) > 5
+                                               ^
 
-        FROM t SCORE dot TO $q WHERE tokens = $n
+        FROM t SCORE dot TO $q WHERE tokens = $
         ----
-        line 1, column 39: a parameter in a condition is not available in this version; expected a column or a value
-          FROM t SCORE dot TO $q WHERE tokens = $n
-                                                ^^
+        line 1, column 39: a lone '$'; expected a parameter such as $q
+          FROM t SCORE dot TO $q WHERE tokens = $
+                                                ^
 
         FROM t SCORE dot TO $q WHERE tokens = NOT flagged
         ----
@@ -155,7 +168,7 @@ import Testing
 
         FROM t SCORE dot TO $q WHERE tokens = 5 AN flagged
         ----
-        line 1, column 41: unexpected 'AN'; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
+        line 1, column 41: unexpected 'AN'; expected a comparison, AND, OR, another clause (LAYERS, ACROSS, PRECONDITION, WHERE, GROUP, TOP, BOTTOM, ALL, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q WHERE tokens = 5 AN flagged
                                                   ^^
         hint: did you mean AND?

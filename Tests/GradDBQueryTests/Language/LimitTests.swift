@@ -37,7 +37,8 @@ import Testing
     @Test(arguments: [
         ("(", ")", Parser.maximumDepth), ("NOT ", "", Parser.maximumDepth),
         ("NOT (", ")", Parser.maximumDepth / 2), ("a = (", ")", Parser.maximumDepth),
-        ("a IN ((", "))", Parser.maximumDepth),
+        ("a IN ((", "))", Parser.maximumDepth), ("- ", "", Parser.maximumDepth),
+        ("abs(", ")", Parser.maximumDepth), ("-abs((", "))", Parser.maximumDepth / 3),
     ])
     func `nesting is limited, and the limit can be reached`(
         open: String, close: String, fits: Int

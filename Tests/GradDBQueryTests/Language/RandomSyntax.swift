@@ -35,9 +35,31 @@ struct RandomSyntax {
         }
     }
 
-    mutating func operand() -> Expression {
-        let node: Expression.Node = random.chance(2) ? .column(name()) : .literal(literal())
+    static let words = ["lower", "coalesce", "substr", "nope", "max", "row", "日本", "_x1", "abs"]
+
+    mutating func operand(depth: Int = 2) -> Expression {
+        let node: Expression.Node =
+            switch random.below(depth == 0 ? 5 : 9) {
+            case 0, 1: .column(name())
+            case 2, 3: .literal(literal())
+            case 4: .parameter(random.pick(Self.words))
+            case 5: .sign(isNegative: random.chance(2), operand(depth: depth - 1))
+            case 6:
+                .call(
+                    Located(random.pick(Self.words), Self.nowhere),
+                    (0...random.below(3)).map { _ in operand(depth: depth - 1) })
+            default: arithmetic(depth: depth)
+            }
         return Expression(node, Self.nowhere)
+    }
+
+    private mutating func arithmetic(depth: Int) -> Expression.Node {
+        let isProduct = random.chance(2)
+        let operations = ArithmeticOperator.allCases.filter { $0.isProduct == isProduct }
+        let steps = (0...random.below(3)).map { _ in
+            Expression.ArithmeticStep(random.pick(operations), operand(depth: depth - 1))
+        }
+        return .arithmetic(operand(depth: depth - 1), steps)
     }
 
     mutating func condition(depth: Int) -> Expression {
@@ -81,7 +103,8 @@ struct RandomSyntax {
         }
         let version: [TableVersion?] = [nil, .snapshot(random.next()), .named(string())]
         let source: [QuerySource] = [
-            .file(string()), .parameter("q"), .row(.int(Int64(truncatingIfNeeded: random.next()))),
+            .file(string()), .parameter(random.pick(Self.words)),
+            .row(.int(Int64(truncatingIfNeeded: random.next()))),
             .row(.string(string())), .rows(condition(depth: random.below(3))),
         ]
         let weight: [Double?] = [nil, 2e-5, -1, 0]

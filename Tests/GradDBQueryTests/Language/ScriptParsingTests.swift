@@ -29,7 +29,7 @@ import Testing
         }
         #expect(
             error?.rendered == """
-                line 3, column 28: TOP 0 is no number of rows; expected a whole number of rows, at least 1
+                line 3, column 28: TOP 0 is no number of rows; expected a whole number of rows, at least 1, or a percentage
                   FROM b SCORE dot TO $q TOP 0;
                                              ^
                 """)

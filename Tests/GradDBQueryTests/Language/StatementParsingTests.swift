@@ -34,9 +34,21 @@ import Testing
         ----
         SELECT score, row, weight, layer, "top" FROM "score" SCORE dot TO $score EACH
 
-        FROM t SCORE dot TO $q TOP +10
+        from t score self all
         ----
-        SELECT * FROM t SCORE dot TO $q EACH TOP 10
+        SELECT * FROM t SCORE self ALL
+
+        SELECT layer, score PER LAYER FROM t SCORE dot TO ROWS WHERE a AND b > 1 MAX TOP 5%
+        ----
+        SELECT layer, score PER LAYER FROM t SCORE dot TO ROWS WHERE a AND b > 1 MAX TOP 5.0%
+
+        FROM t SCORE dot TO $q SUM GROUP BY "group" WITH Count PRECONDITION fisher BOTTOM 0.5 %
+        ----
+        SELECT * FROM t SCORE dot TO $q SUM PRECONDITION fisher GROUP BY "group" WITH count BOTTOM 0.5%
+
+        SELECT rows, all, sum FROM t SCORE cosine TO ROWS WHERE max < min EACH ACROSS all
+        ----
+        SELECT rows, all, sum FROM t SCORE cosine TO ROWS WHERE max < min EACH ACROSS ALL
 
         -- the first line
         FROM t /* a
@@ -130,6 +142,34 @@ import Testing
         "select" = 1 AND row < 5 AND confidence > 0.5
         ----
         "select" = 1 AND row < 5 AND confidence > 0.5
+
+        a+b*c-d/e%f = -g
+        ----
+        a + b * c - d / e % f = -g
+
+        (a + b) * (c - (d - e)) > (a * b) * c
+        ----
+        (a + b) * (c - (d - e)) > (a * b) * c
+
+        - - a < + b AND -(5) = - -5 AND -(-c) = -(a + b) AND -a * b = a - -1
+        ----
+        - -a < +b AND -(5) = - -5 AND - -c = -(a + b) AND -a * b = a - -1
+
+        LENGTH(text) > 5 AND Lower ( source ) = $name AND substr(a, 1, 2+3) = coalesce(b, 'x')
+        ----
+        length(text) > 5 AND lower(source) = $name AND substr(a, 1, 2 + 3) = coalesce(b, 'x')
+
+        a % 2 = 0 AND x + 1 IN (y * 2, 3) AND trim(a) NOT LIKE 'x' AND a - b IS NULL
+        ----
+        a % 2 = 0 AND x + 1 IN (y * 2, 3) AND trim(a) NOT LIKE 'x' AND a - b IS NULL
+
+        a BETWEEN b + 1 AND c * 2 AND coalesce(flagged, FALSE)
+        ----
+        a BETWEEN b + 1 AND c * 2 AND coalesce(flagged, FALSE)
+
+        (a AND b) + 1 = (NOT c)
+        ----
+        (a AND b) + 1 = (NOT c)
         """)
 
     @Test(arguments: conditions)
@@ -157,7 +197,7 @@ import Testing
         #expect(text(statement.table.range) == "alpaca")
         #expect(text(statement.version?.range) == "'step'")
         #expect(text(statement.measure.range) == "dot")
-        #expect(text(statement.querySource.range) == "ROW -5")
+        #expect(text(statement.querySource?.range) == "ROW -5")
         #expect(text(statement.layers[0].range) == "'mlp'")
         guard case .listed(let checkpoints) = statement.checkpoints else {
             Issue.record("checkpoints were listed")

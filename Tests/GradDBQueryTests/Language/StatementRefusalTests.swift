@@ -124,7 +124,7 @@ import Testing
         line 1, column 17: WHERE stands before SCORE; expected SCORE … TO … first
           SELECT * FROM t WHERE a = 1 SCORE dot TO $q
                           ^^^^^
-        hint: the order is SELECT … FROM … AT … SCORE … TO … EACH or MEAN, then the other clauses
+        hint: the order is SELECT … FROM … AT … SCORE … TO … EACH, MEAN, SUM or MAX, then the other clauses
 
         SELECT * FROM t LIMIT 10
         ----
@@ -135,13 +135,13 @@ import Testing
 
         FROM t SCORE
         ----
-        line 1, column 13: the statement ends here; expected dot or cosine
+        line 1, column 13: the statement ends here; expected dot, cosine or self
           FROM t SCORE
                       ^
 
         FROM t SCORE cosin TO $q
         ----
-        line 1, column 14: unexpected 'cosin'; expected dot or cosine
+        line 1, column 14: unexpected 'cosin'; expected dot, cosine or self
           FROM t SCORE cosin TO $q
                        ^^^^^
         hint: did you mean cosine?
@@ -151,28 +151,28 @@ import Testing
         line 1, column 18: unexpected the parameter $q; expected TO and the source of the queries
           FROM t SCORE dot $q
                            ^^
-        hint: TO 'file.safetensors', TO $name or TO ROW 'id'
+        hint: TO 'file.safetensors', TO $name, TO ROW 'id' or TO ROWS WHERE condition
 
         FROM t SCORE dot TO
         ----
-        line 1, column 20: the statement ends here; expected a file in single quotes, $name or ROW
+        line 1, column 20: the statement ends here; expected a file in single quotes, $name, ROW or ROWS WHERE
           FROM t SCORE dot TO
                              ^
-        hint: TO 'file.safetensors', TO $name or TO ROW 'id'
+        hint: TO 'file.safetensors', TO $name, TO ROW 'id' or TO ROWS WHERE condition
 
         FROM t SCORE dot TO q
         ----
-        line 1, column 21: unexpected 'q'; expected a file in single quotes, $name or ROW
+        line 1, column 21: unexpected 'q'; expected a file in single quotes, $name, ROW or ROWS WHERE
           FROM t SCORE dot TO q
                               ^
-        hint: TO 'file.safetensors', TO $name or TO ROW 'id'
+        hint: TO 'file.safetensors', TO $name, TO ROW 'id' or TO ROWS WHERE condition
 
         FROM t SCORE dot TO "q.npy"
         ----
-        line 1, column 21: unexpected the name "q.npy"; expected a file in single quotes, $name or ROW
+        line 1, column 21: unexpected the name "q.npy"; expected a file in single quotes, $name, ROW or ROWS WHERE
           FROM t SCORE dot TO "q.npy"
                               ^^^^^^^
-        hint: TO 'file.safetensors', TO $name or TO ROW 'id'
+        hint: TO 'file.safetensors', TO $name, TO ROW 'id' or TO ROWS WHERE condition
 
         FROM t SCORE dot TO $
         ----
@@ -203,7 +203,7 @@ import Testing
         line 1, column 30: MEAN is misplaced; expected MEAN right behind the source of the queries
           FROM t SCORE dot TO $q TOP 5 MEAN
                                        ^^^^
-        hint: the order is SELECT … FROM … AT … SCORE … TO … EACH or MEAN, then the other clauses
+        hint: the order is SELECT … FROM … AT … SCORE … TO … EACH, MEAN, SUM or MAX, then the other clauses
 
         FROM t SCORE dot TO $q LAYERS head
         ----
@@ -251,25 +251,25 @@ import Testing
 
         FROM t SCORE dot TO $q TOP
         ----
-        line 1, column 27: the statement ends here; expected a whole number of rows, at least 1
+        line 1, column 27: the statement ends here; expected a whole number of rows, at least 1, or a percentage
           FROM t SCORE dot TO $q TOP
                                     ^
 
         FROM t SCORE dot TO $q TOP 0
         ----
-        line 1, column 28: TOP 0 is no number of rows; expected a whole number of rows, at least 1
+        line 1, column 28: TOP 0 is no number of rows; expected a whole number of rows, at least 1, or a percentage
           FROM t SCORE dot TO $q TOP 0
                                      ^
 
         FROM t SCORE dot TO $q TOP -3
         ----
-        line 1, column 28: TOP -3 is no number of rows; expected a whole number of rows, at least 1
+        line 1, column 28: TOP -3 is no number of rows; expected a whole number of rows, at least 1, or a percentage
           FROM t SCORE dot TO $q TOP -3
                                      ^^
 
         FROM t SCORE dot TO $q TOP 1.5
         ----
-        line 1, column 28: TOP 1.5 is no number of rows; expected a whole number of rows, at least 1
+        line 1, column 28: TOP 1.5 is no number of rows; expected a whole number of rows, at least 1, or a percentage
           FROM t SCORE dot TO $q TOP 1.5
                                      ^^^
 
@@ -282,7 +282,7 @@ import Testing
 
         FROM t SCORE dot TO $q TOP 5 BOTOM 6
         ----
-        line 1, column 30: unexpected 'BOTOM'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
+        line 1, column 30: unexpected 'BOTOM'; expected another clause (LAYERS, ACROSS, PRECONDITION, WHERE, GROUP, TOP, BOTTOM, ALL, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q TOP 5 BOTOM 6
                                        ^^^^^
         hint: did you mean BOTTOM?
@@ -305,18 +305,18 @@ import Testing
         line 1, column 24: FROM is misplaced; expected FROM before SCORE
           FROM t SCORE dot TO $q FROM u
                                  ^^^^
-        hint: the order is SELECT … FROM … AT … SCORE … TO … EACH or MEAN, then the other clauses
+        hint: the order is SELECT … FROM … AT … SCORE … TO … EACH, MEAN, SUM or MAX, then the other clauses
 
         FROM t SCORE dot TO $q ORDER BY score
         ----
-        line 1, column 24: unexpected 'ORDER'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
+        line 1, column 24: unexpected 'ORDER'; expected another clause (LAYERS, ACROSS, PRECONDITION, WHERE, GROUP, TOP, BOTTOM, ALL, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q ORDER BY score
                                  ^^^^^
         hint: rows come in the order of their scores: TOP n the highest, BOTTOM n the lowest
 
         FROM t SCORE dot TO $q LIMIT 5
         ----
-        line 1, column 24: unexpected 'LIMIT'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
+        line 1, column 24: unexpected 'LIMIT'; expected another clause (LAYERS, ACROSS, PRECONDITION, WHERE, GROUP, TOP, BOTTOM, ALL, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q LIMIT 5
                                  ^^^^^
         hint: TOP n returns the n highest scores, BOTTOM n the n lowest
@@ -330,7 +330,7 @@ import Testing
 
         FROM t SCORE dot TO $q EXACTLY
         ----
-        line 1, column 24: unexpected 'EXACTLY'; expected another clause (LAYERS, ACROSS, WHERE, TOP, BOTTOM, EXACT, CONFIDENCE, BUDGET) or the end of the statement
+        line 1, column 24: unexpected 'EXACTLY'; expected another clause (LAYERS, ACROSS, PRECONDITION, WHERE, GROUP, TOP, BOTTOM, ALL, EXACT, CONFIDENCE, BUDGET) or the end of the statement
           FROM t SCORE dot TO $q EXACTLY
                                  ^^^^^^^
         hint: did you mean EXACT?

@@ -17,9 +17,10 @@ struct PredicateBatch {
     }
 
     /// The rows of which the condition is true.
-    func rows(where condition: String) throws -> [Int] {
+    func rows(where condition: String, parameters: [String: String] = [:]) throws -> [Int] {
         let source = SourceText(condition)
-        let predicate = try BoundPredicate(Expression.parse(source), in: source, schema: schema)
+        let predicate = try BoundPredicate(
+            Expression.parse(source), in: source, schema: schema, parameters: parameters)
         let mask = try predicate.mask(over: columns, rowCount: rowCount)
         return mask.indices.filter { mask[$0] }
     }

@@ -137,6 +137,98 @@ import Testing
           FROM t SCORE dot TO 'f' MEAN WHERE a = 1 or (b = -2.5e-3 and not (c or d) ) an…
                                              ^
 
+        FROM t SCORE dot TO $q WHERE tokens + source > 1
+        ----
+        line 1, column 39: + cannot take the string column 'source'; expected a number
+          FROM t SCORE dot TO $q WHERE tokens + source > 1
+                                                ^^^^^^
+
+        FROM t SCORE dot TO $q WHERE -flagged
+        ----
+        line 1, column 31: - cannot take the bool column 'flagged'; expected a number
+          FROM t SCORE dot TO $q WHERE -flagged
+                                        ^^^^^^^
+
+        FROM t SCORE dot TO $q WHERE tokens * 2
+        ----
+        line 1, column 30: the result of arithmetic (an int) is not a condition; expected a comparison or a bool column
+          FROM t SCORE dot TO $q WHERE tokens * 2
+                                       ^^^^^^^^^^
+
+        FROM t SCORE dot TO $q WHERE tokens / 2 = 'x'
+        ----
+        line 1, column 43: the string 'x' cannot be compared with the result of arithmetic (a float); expected a number
+          FROM t SCORE dot TO $q WHERE tokens / 2 = 'x'
+                                                    ^^^
+
+        FROM t SCORE dot TO $q WHERE lenght(source) > 5
+        ----
+        line 1, column 30: there is no function 'lenght'; expected one of length, lower, upper, trim, substr, abs, floor, ceil, round, coalesce
+          FROM t SCORE dot TO $q WHERE lenght(source) > 5
+                                       ^^^^^^
+        hint: did you mean length?
+
+        FROM t SCORE dot TO $q WHERE length(source, 1) > 5
+        ----
+        line 1, column 30: length does not take 2 arguments; expected length(s)
+          FROM t SCORE dot TO $q WHERE length(source, 1) > 5
+                                       ^^^^^^^^^^^^^^^^^
+
+        FROM t SCORE dot TO $q WHERE substr(source) = 'a'
+        ----
+        line 1, column 30: substr does not take 1 argument; expected substr(s, first) or substr(s, first, count)
+          FROM t SCORE dot TO $q WHERE substr(source) = 'a'
+                                       ^^^^^^^^^^^^^^
+
+        FROM t SCORE dot TO $q WHERE substr(source, 'x') = 'a'
+        ----
+        line 1, column 45: substr cannot take the string 'x'; expected a number
+          FROM t SCORE dot TO $q WHERE substr(source, 'x') = 'a'
+                                                      ^^^
+
+        FROM t SCORE dot TO $q WHERE length(tokens) > 5
+        ----
+        line 1, column 37: length cannot take the int column 'tokens'; expected a string
+          FROM t SCORE dot TO $q WHERE length(tokens) > 5
+                                              ^^^^^^
+
+        FROM t SCORE dot TO $q WHERE source = length(source)
+        ----
+        line 1, column 39: the result of length (an int) cannot be compared with the string column 'source'; expected a string
+          FROM t SCORE dot TO $q WHERE source = length(source)
+                                                ^^^^^^^^^^^^^^
+
+        FROM t SCORE dot TO $q WHERE coalesce(source, tokens) = 'a'
+        ----
+        line 1, column 47: coalesce cannot take the int column 'tokens' beside the string column 'source'; expected a string
+          FROM t SCORE dot TO $q WHERE coalesce(source, tokens) = 'a'
+                                                        ^^^^^^
+
+        FROM t SCORE dot TO $q WHERE tokens = $nam
+        ----
+        line 1, column 39: nothing is bound to $nam; expected --param nam=VALUE on the command line, or a value from a program
+          FROM t SCORE dot TO $q WHERE tokens = $nam
+                                                ^^^^
+        hint: did you mean name?
+
+        FROM t SCORE dot TO $q WHERE tokens > $name
+        ----
+        line 1, column 39: the parameter $name is 'alpaca'; expected a number
+          FROM t SCORE dot TO $q WHERE tokens > $name
+                                                ^^^^^
+
+        FROM t SCORE dot TO $q WHERE flagged = $name
+        ----
+        line 1, column 40: the parameter $name is 'alpaca'; expected TRUE or FALSE
+          FROM t SCORE dot TO $q WHERE flagged = $name
+                                                 ^^^^^
+
+        FROM t SCORE dot TO $q WHERE (flagged) + 1 > 2
+        ----
+        line 1, column 30: + cannot take the bool column 'flagged'; expected a number
+          FROM t SCORE dot TO $q WHERE (flagged) + 1 > 2
+                                       ^^^^^^^^^
+
         FROM t SCORE dot TO $q WHERE count = 5
         ----
         line 1, column 30: there is no column 'count'; expected one of source, tokens, loss, flagged
@@ -151,7 +243,9 @@ import Testing
         let parsed = try Statement.parse(statement.statement)
         let filter = try #require(parsed.filter)
         let error = #expect(throws: QueryError.self) {
-            try BoundPredicate(filter, in: parsed.origin.source, schema: Self.schema)
+            try BoundPredicate(
+                filter, in: parsed.origin.source, schema: Self.schema,
+                parameters: ["name": "alpaca"])
         }
         #expect(error?.rendered == statement.answer)
     }

@@ -168,7 +168,8 @@ class Table:
         """Runs one statement (format-spec/query-language.md); SELECT and FROM may be left out.
 
         What `$name` stands for is given by name, `q={"grad": query}`, or in `parameters`: arrays
-        [rows, dims] or [dims] by layer, a bare array for the only layer, or the path of a file.
+        [rows, dims] or [dims] by layer, a bare array for the only layer, or the path of a file. In
+        a condition it is a string, a number or a bool.
         `projectors`: by layer, what made the arrays; the layer's must be the same.
 
         Raises `QueryError` for statements that cannot be run, `BadInput` for vectors that cannot be
@@ -202,8 +203,9 @@ class Table:
         made_by = None if documents is None else encode(json.dumps(documents), "projectors")
         for target, (name, value) in zip(parameters, vectors.items()):
             target.name = encode(name, "a parameter's name")
-            if isinstance(value, (str, os.PathLike)):
-                target.file = encode(os.fspath(value), "a path")
+            text = _parameter_text(value)
+            if text is not None:
+                target.file = encode(text, f"the value of ${name}")
             else:
                 tensors = TensorArray(value, f"${name}", allow_vector=True)
                 owners.append(tensors)
@@ -298,6 +300,17 @@ class Table:
 
     def __repr__(self) -> str:
         return f"<graddb.Table {self.name!r} of {self.database.path!r}>"
+
+
+def _parameter_text(value: Any) -> str | None:
+    """What a parameter is as text; None for arrays, which are query vectors."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
 
 
 def _options(**options: Any) -> bytes:
