@@ -98,7 +98,8 @@ def test_rows_of_the_table_as_queries(table, reduction, clause):
                for name, vectors in table.vectors.items()}
     scores = table.scores("cosine", reduction, weights, queries=queries)
     found = table.database.query(
-        f"FROM t SCORE cosine TO ROWS WHERE {condition} {reduction} {clause} TOP 9")
+        f"FROM t SCORE cosine TO ROWS /* some */WHERE\n\t{condition.replace(' ', '  ')} {reduction} "
+        f"{clause} TOP 9")
     names = [f"ROW 'r{row}'" for row in rows] if reduction == "EACH" else [f"ROWS WHERE {condition}"]
     assert list(dict.fromkeys(line["query"] for line in found)) == names
     for answer, name in enumerate(names):

@@ -35,48 +35,6 @@ package struct BoundGrouping: Sendable {
     package var reduction: GroupReduction
 }
 
-/// TOP, BOTTOM and ALL as the statement has them.
-package struct BoundLimits: Sendable {
-    /// Nil is none of them.
-    package var top: RowLimit?
-    package var bottom: RowLimit?
-    /// Every row that has a score, the highest first.
-    package var isAll: Bool
-
-    /// Rows of an answer when the statement says nothing of them.
-    package static let defaultTop = 10
-
-    package init(_ statement: Statement) {
-        isAll = statement.isAll
-        bottom = statement.bottom?.value
-        let isSaid = statement.top != nil || statement.bottom != nil || statement.isAll
-        top = isSaid ? statement.top?.value : .rows(Self.defaultTop)
-    }
-
-    /// Whether a share of the rows is asked for, so that they must be counted.
-    package var dependOnCount: Bool {
-        [top, bottom].contains {
-            if case .percent = $0 { true } else { false }
-        }
-    }
-
-    /// How many are wanted of `count` rows or groups that have a score.
-    package func resolved(of count: Int) -> (top: Int, bottom: Int) {
-        isAll ? (count, 0) : (Self.rows(top, of: count), Self.rows(bottom, of: count))
-    }
-
-    private static func rows(_ limit: RowLimit?, of count: Int) -> Int {
-        switch limit {
-        case nil: return 0
-        case .rows(let rows)?: return rows
-        case .percent(let percent)?:
-            let share = percent * Double(count) / 100
-            // 0.07 % of 10,000 is 7, though no double is 0.07.
-            return min(count, Int((share * (1 - 1e-12)).rounded(.up)))
-        }
-    }
-}
-
 package struct BoundQuery: Sendable {
     package var statement: Statement
     package var view: TableView
