@@ -102,6 +102,17 @@ public struct QueryEngine: Sendable {
         }
     }
 
+    /// Runs a statement with ALL and hands its scores over as a matrix.
+    ///
+    /// - Throws: as `run`; `.usage` for a statement without ALL.
+    public func run(_ prepared: Prepared, matrix sink: any MatrixSink) throws {
+        guard prepared.query.limits.isAll, !prepared.isPlan else {
+            throw GradDBError(
+                .usage, "a matrix has the scores of all rows; write ALL in place of TOP and BOTTOM")
+        }
+        try ScoreMatrix(prepared.query, options: options).write(to: sink)
+    }
+
     private static func converting<R>(_ body: () throws -> R) throws -> R {
         do {
             return try body()

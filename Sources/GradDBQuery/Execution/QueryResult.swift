@@ -29,6 +29,10 @@ public struct ResultRow: Sendable {
 public struct ResultHeader: Sendable {
     /// The columns that SELECT asked for.
     public var columns: [Field]
+    /// Positions of columns that have another value for each query, rank or layer.
+    public var varyingColumns: Set<Int>
+    /// Positions of columns that are the score.
+    public var scoreColumns: Set<Int>
     /// What ids are; of groups what their values are.
     public var idType: FieldType
     /// How many answers there are: one for each query, or one for all of them.
@@ -44,6 +48,10 @@ public struct ResultHeader: Sendable {
 
     init(_ query: BoundQuery) {
         columns = query.columns.map { Field(name: $0.name, type: $0.type) }
+        let sources = query.columns.map(\.source)
+        varyingColumns = Set(
+            sources.indices.filter { [.rank, .query, .layer].contains(sources[$0]) })
+        scoreColumns = Set(sources.indices.filter { sources[$0] == .score })
         // Without a row in the table yet, nobody knows; there is none in the answer either.
         idType = query.grouping?.column.type ?? query.view.table.head.idType ?? .int
         answers = query.answerCount

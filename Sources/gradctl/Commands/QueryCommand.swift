@@ -38,6 +38,9 @@ struct QueryCommand: ParsableCommand {
     @Option(help: "Take this plan, one of those that explain names, and not the cheapest.")
     var plan: String?
 
+    @Option(help: ArgumentHelp("A file to write answers to.", valueName: "file"))
+    var out: String?
+
     func validate() throws {
         guard (statement == nil) != (file == nil) else {
             throw ValidationError("Give either a statement, or -f FILE, or - for standard input.")
@@ -48,14 +51,16 @@ struct QueryCommand: ParsableCommand {
         var options = try queryOptions(globals, parameters)
         options.plan = plan
         let engine = QueryEngine(try globals.openDatabase(), options: options)
-        let printer = AnswerPrinter(format: format ?? (globals.json ? .jsonl : .table), globals)
         // All statements are resolved before the first one runs: a wrong name in the last one is
         // not found out after an hour, with half of the answers printed.
         let text = try text()
         try options.cancellation.check()
-        for query in try engine.prepare(script: text) {
-            try printer.print(query, of: engine)
-        }
+        let queries = try engine.prepare(script: text)
+        let printer = try AnswerPrinter(
+            format: format ?? (globals.json ? .jsonl : .table), to: out, globals)
+        try printer.check(queries)
+        for query in queries { try printer.print(query, of: engine) }
+        try printer.finish()
     }
 
     private func text() throws -> String {
@@ -113,10 +118,11 @@ struct ExplainCommand: ParsableCommand {
         var options = try queryOptions(globals, parameters)
         options.plan = plan
         let engine = QueryEngine(try globals.openDatabase(), options: options)
-        let printer = AnswerPrinter(format: globals.json ? .jsonl : .table, globals)
+        let printer = try AnswerPrinter(format: globals.json ? .jsonl : .table, globals)
         for query in try engine.prepare(script: statement, explain: analyze ? .analyze : .plan) {
             try printer.print(query, of: engine)
         }
+        try printer.finish()
     }
 }
 

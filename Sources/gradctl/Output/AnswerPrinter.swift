@@ -11,28 +11,50 @@ import GradDBQuery
 #endif
 
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
-    case table, json, jsonl, csv
+    case table, json, jsonl, csv, npy
 }
 
 /// Prints the answers of statements.
 struct AnswerPrinter {
     let format: OutputFormat
     private let useColor: Bool
+    private let output: any TextOutput
+    /// What `--out` says.
+    private let path: String?
 
-    init(format: OutputFormat, _ globals: GlobalOptions) {
+    /// - Parameter path: of the file that answers go to; nil is standard output.
+    init(format: OutputFormat, to path: String? = nil, _ globals: GlobalOptions) throws {
         self.format = format
+        self.path = path
         let noColor = ProcessInfo.processInfo.environment["NO_COLOR"] ?? ""
         useColor = Console.isOutputTerminal && !globals.noColor && noColor.isEmpty
+        switch (format, path) {
+        case (.table, _?):
+            throw GradDBError(
+                .usage, "--out is for csv, json, jsonl and npy; a table goes to standard output")
+        case (.npy, nil):
+            throw GradDBError(.usage, "--format npy writes a file; name it with --out FILE")
+        case (.csv, let path?), (.json, let path?), (.jsonl, let path?):
+            output = try OutputFile(path)
+        default: output = ConsoleOutput()
+        }
+    }
+
+    /// Refuses statements that the format cannot show.
+    func check(_ queries: [QueryEngine.Prepared]) throws {
+        guard format == .npy, queries.count > 1 else { return }
+        throw GradDBError(
+            .usage, "--format npy writes one statement's scores, not those of \(queries.count)")
     }
 
     /// Runs a statement and prints its rows as they are known, or its plan.
     func print(_ query: QueryEngine.Prepared, of engine: QueryEngine) throws {
-        let output = ConsoleOutput()
+        if format == .npy, !query.isPlan { return try writeMatrix(query, of: engine) }
         let printer: any RowPrinter =
             switch format {
             case .table: TablePrinter(to: output, useColor: useColor)
             case .csv: CSVPrinter(to: output)
-            case .jsonl: JSONPrinter(to: output, asArray: false)
+            case .jsonl, .npy: JSONPrinter(to: output, asArray: false)
             case .json: JSONPrinter(to: output, asArray: true)
             }
         let plan = try engine.run(query, into: printer)
@@ -41,15 +63,31 @@ struct AnswerPrinter {
         } else {
             try printer.end()
         }
-        try output.finish()
+        // Whoever reads along gets each answer before the next statement runs.
+        try Console.flush()
+    }
+
+    /// Called after the last statement.
+    func finish() throws { try output.finish() }
+
+    private func writeMatrix(_ query: QueryEngine.Prepared, of engine: QueryEngine) throws {
+        guard let path else { return }
+        let started = ContinuousClock.now
+        let writer = try NpyWriter(path)
+        try engine.run(query, matrix: writer)
+        let elapsed = ContinuousClock.now - started
+        try output.write(
+            try writer.finish(
+                seconds: Double(elapsed.components.seconds)
+                    + Double(elapsed.components.attoseconds) * 1e-18
+            ).text + "\n")
     }
 
     private func print(_ plan: QueryPlan, statement: String) throws {
         guard format == .table || format == .csv else {
-            try Console.print(
-                plan.json(of: statement).text)
+            try output.write(plan.json(of: statement).text + "\n")
             return
         }
-        try Console.print(Console.printable(plan.rendered, keepingLines: true))
+        try output.write(Console.printable(plan.rendered, keepingLines: true) + "\n")
     }
 }
