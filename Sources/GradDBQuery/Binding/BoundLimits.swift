@@ -18,6 +18,13 @@ package struct BoundLimits: Sendable {
         top = isSaid ? statement.top?.value : .rows(Self.defaultTop)
     }
 
+    /// Whether a share of the rows is asked for, so that they must be counted.
+    package var dependOnCount: Bool {
+        [top, bottom].contains {
+            if case .percent = $0 { true } else { false }
+        }
+    }
+
     /// How many are wanted of `count` rows or groups that have a score.
     package func resolved(of count: Int) -> (top: Int, bottom: Int) {
         isAll ? (count, 0) : (Self.rows(top, of: count), Self.rows(bottom, of: count))

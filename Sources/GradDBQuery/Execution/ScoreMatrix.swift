@@ -33,7 +33,7 @@ struct ScoreMatrix {
     init(_ query: BoundQuery, options: QueryOptions) throws {
         self.query = query
         self.options = options
-        filter = try query.predicate?.rows(of: query.view, options.cancellation)
+        filter = try query.predicate?.rows(of: query.view, options)
         groupIndex = try query.grouping.map {
             try GroupIndex(query.view, by: $0.column, options.cancellation)
         }
@@ -46,7 +46,8 @@ struct ScoreMatrix {
         let together = query.reduction == .each ? parts.map { [$0] } : [parts]
         var isBegun = false
         for parts in together {
-            for layer in query.isPerLayer ? query.layers.indices.map { Int?($0) } : [nil] {
+            let layers = query.isPerLayer ? query.layers.indices.map { Int?($0) } : [nil]
+            for layer in layers {
                 let asked = layer.map { query.restricted(toLayer: $0) } ?? query
                 var builder = try ScoreTableBuilder(asked, filter: filter, options: options)
                 let table = try builder.table(parts, rows: .all(Int(query.view.rowCount)))
