@@ -4,21 +4,24 @@
     import Glibc
 #endif
 
-/// Part of a matrix: `rows` x `columns` numbers, rows `stride` numbers apart.
+/// Part of a matrix, which it keeps: `rows` x `columns` numbers, rows `stride` numbers apart.
 package struct DoubleBlock: @unchecked Sendable {  // who shares one between threads parts it first
     package let pointer: UnsafeMutablePointer<Double>
     package let rows: Int
     package let columns: Int
     package let stride: Int
+    /// Whose memory it is.
+    fileprivate let owner: DoubleMatrix
 
     package subscript(rows: Range<Int>, columns: Range<Int>) -> DoubleBlock {
         DoubleBlock(
             pointer: pointer + rows.lowerBound * stride + columns.lowerBound, rows: rows.count,
-            columns: columns.count, stride: stride)
+            columns: columns.count, stride: stride, owner: owner)
     }
 
     package subscript(rows: Range<Int>) -> DoubleBlock { self[rows, 0..<columns] }
 
+    /// A row's numbers; valid while the block, or its matrix, is kept.
     package func row(_ row: Int) -> UnsafeMutableBufferPointer<Double> {
         UnsafeMutableBufferPointer(start: pointer + row * stride, count: columns)
     }
@@ -26,7 +29,9 @@ package struct DoubleBlock: @unchecked Sendable {  // who shares one between thr
 
 /// A matrix that owns its numbers, zeros at first. Memory that nobody writes to takes no room.
 package final class DoubleMatrix: @unchecked Sendable {  // as its blocks
-    package let block: DoubleBlock
+    private let pointer: UnsafeMutablePointer<Double>
+    package let rows: Int
+    package let columns: Int
 
     /// - Throws: `.failed` without so much memory.
     package init(rows: Int, columns: Int) throws {
@@ -35,18 +40,20 @@ package final class DoubleMatrix: @unchecked Sendable {  // as its blocks
             throw GradDBError(
                 .failed, "there is no memory for a matrix of \(rows) x \(columns) numbers")
         }
-        block = DoubleBlock(
-            pointer: memory.bindMemory(to: Double.self, capacity: count), rows: rows,
-            columns: columns, stride: columns)
+        pointer = memory.bindMemory(to: Double.self, capacity: count)
+        self.rows = rows
+        self.columns = columns
     }
 
-    deinit { free(block.pointer) }
+    deinit { free(pointer) }
 
-    package var rows: Int { block.rows }
-    package var columns: Int { block.columns }
+    /// All of it.
+    package var block: DoubleBlock {
+        DoubleBlock(pointer: pointer, rows: rows, columns: columns, stride: columns, owner: self)
+    }
 
-    /// All numbers, row by row.
+    /// All numbers, row by row; valid while the matrix is kept.
     package var numbers: UnsafeMutableBufferPointer<Double> {
-        UnsafeMutableBufferPointer(start: block.pointer, count: rows * columns)
+        UnsafeMutableBufferPointer(start: pointer, count: rows * columns)
     }
 }
