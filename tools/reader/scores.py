@@ -7,15 +7,23 @@ from database import Table
 
 
 class Queries:
-    """Query vectors for some layers of a table, encoded: given as {layer name: f32 [n, dims]}."""
+    """Query vectors for some layers of a table, encoded: given as {layer name: f32 [n, dims]}.
 
-    def __init__(self, table: Table, vectors: dict):
+    With a preconditioner they are H⁻¹q, for one checkpoint.
+    """
+
+    def __init__(self, table: Table, vectors: dict, preconditioner=None, checkpoint=None):
         self.layers = [layer for layer in table.layers if layer["name"] in vectors]
-        self.encoded = []
+        self.encoded, self.norms, self.preconditioner = [], None, preconditioner
         for layer in self.layers:
             rows = np.atleast_2d(np.asarray(vectors[layer["name"]], np.float32))
             if rows.shape[1] != layer["dims"]:
                 raise ValueError(f"a query for layer {layer['name']} needs {layer['dims']} dims")
+            if preconditioner is not None:
+                part = preconditioner.part(layer["name"], checkpoint)
+                norms = part.squared_norms(rows)
+                self.norms = norms if self.norms is None else self.norms + norms
+                rows = part.apply(rows).astype(np.float32)
             self.encoded.append(codec.encode_query(layer["codec"], _seed(layer), rows))
         self.count = len(self.encoded[0].values)
 
@@ -24,6 +32,7 @@ class Queries:
         """A stored row as the query for its own checkpoint, in all layers, as it is stored."""
         queries = cls.__new__(cls)
         queries.layers, queries.encoded, queries.count = table.layers, [], 1
+        queries.norms, queries.preconditioner = None, None
         row = table.find(row_id)
         for layer in table.layers:
             numbers, rows = table.encoded(checkpoint, layer)
@@ -45,6 +54,10 @@ def score(table: Table, queries: Queries, checkpoint: str, measure: str = "dot")
         query_norms = query_norms + queries.encoded[place].squared_norms
         dots.append([codec.dot(layer["codec"], rows, queries.one(place, query))
                      for query in range(queries.count)])
+    if queries.preconditioner is not None:
+        query_norms = queries.norms
+        row_norms = sum(queries.preconditioner.norms(checkpoint, layer["name"])
+                        for layer in queries.layers)
     totals = np.zeros((queries.count, len(numbers)))
     for layer_dots in dots:
         totals = totals + np.array(layer_dots)

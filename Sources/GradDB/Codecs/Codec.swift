@@ -100,6 +100,8 @@ package struct EncodedQuery: Sendable {
     func elementSum(slabs: Int) -> Int64 { slabSums.prefix(slabs).reduce(0) { $0 + Int64($1) } }
     package var scale: Float
     package var squaredNorm: Double
+    /// qᵀH⁻¹q, where this is the H⁻¹q of a preconditioner: cosine divides by it.
+    package var preconditionedSquaredNorm: Double?
 
     init(
         elements: AlignedBytes, integers: AlignedBytes?, slabSums: [Int32], scale: Float,

@@ -27,12 +27,9 @@ extension InverseMatrix {
         let tiles = stride(from: 0, to: rows.rows, by: rowsPerTile).map {
             $0..<min(rows.rows, $0 + rowsPerTile)
         }
-        let norms = try DoubleMatrix(rows: 1, columns: rows.rows)
-        try Parallel.forEach(tiles.count, threads: threads) { index, _ in
-            let found = try squaredNorms(rows[tiles[index]])
-            for (row, norm) in zip(tiles[index], found) { norms.numbers[row] = norm }
-        }
-        return Array(norms.numbers)
+        return try Parallel.map(tiles.count, threads: threads) { index in
+            try squaredNorms(rows[tiles[index]])
+        }.flatMap(\.self)
     }
 }
 

@@ -8,9 +8,19 @@ package final class Preconditioner: Sendable {
     package let document: PreconditionerDocument
     private let view: TableView
     private let parts: Mutex<LoadedParts>
+    /// Norms of row groups that came after it.
+    private let computed = Mutex<[NormsKey: [Double]]>([:])
 
     /// Bytes of matrices that are kept beside the one asked for last.
     private static let keptBytes: UInt64 = 1 << 30
+    /// Row groups whose norms are kept, at most, in all layers.
+    private static let keptNorms = 1 << 13
+
+    private struct NormsKey: Hashable {
+        var segment: UInt64
+        var group: Int
+        var layer: UInt32
+    }
 
     fileprivate init(_ view: TableView, _ document: PreconditionerDocument) {
         self.view = view
@@ -81,14 +91,26 @@ package final class Preconditioner: Sendable {
             if let stored, let index = all.firstIndex(where: { $0.layer == layer.number }) {
                 norms = stored[index * rows..<(index + 1) * rows]
             } else {
-                let part = try part(layer: layer, checkpoint: checkpoint)
-                let gradients = try GradientRows(
-                    view, layer: layer, checkpoint: checkpoint, threads: 1)
-                norms = try part.matrix.squaredNorms(gradients.group(unit).block, threads: 1)[...]
+                norms = try computedNorms(of: unit, layer, checkpoint)[...]
             }
             for (row, norm) in norms.enumerated() { sums[row] += norm }
         }
         return sums
+    }
+
+    private func computedNorms(
+        of unit: ScanUnit, _ layer: Layer, _ checkpoint: CheckpointDocument
+    ) throws -> [Double] {
+        let key = NormsKey(
+            segment: unit.segment.segment, group: unit.group, layer: layer.number)
+        if let known = computed.withLock({ $0[key] }) { return known }
+        let part = try part(layer: layer, checkpoint: checkpoint)
+        let gradients = try GradientRows(view, layer: layer, checkpoint: checkpoint, threads: 1)
+        let norms = try part.matrix.squaredNorms(gradients.group(unit).block, threads: 1)
+        computed.withLock { computed in
+            if computed.count < Self.keptNorms { computed[key] = norms }
+        }
+        return norms
     }
 }
 
@@ -97,23 +119,17 @@ package struct PreconditionerPart: Sendable {
     package let document: PreconditionerDocument.Part
     let matrix: any InverseMatrix
 
-    /// H⁻¹q of vectors that follow each other, computed in double, rounded to single precision.
-    ///
-    /// - Throws: `.badInput` where that is too large.
-    package func applyInverse(to vectors: [Float]) throws -> [Float] {
+    /// H⁻¹q of vectors that follow each other, computed in double, rounded to single precision, and
+    /// qᵀH⁻¹q of each. What is too large becomes infinite.
+    package func inverse(of vectors: [Float]) throws -> (vectors: [Float], squaredNorms: [Double]) {
         let rows = try matrix(of: vectors)
         try matrix.apply(to: rows.block)
-        let result = rows.numbers.map { Float($0) }
-        guard result.allSatisfy(\.isFinite) else {
-            throw GradDBError.badInput(
-                "a query becomes too large by the preconditioner; build it with more damping")
+        let norms = (0..<rows.rows).map { index in
+            zip(rows.block.row(index), vectors[(index * matrix.dims)...]).reduce(0) {
+                $0 + $1.0 * Double($1.1)
+            }
         }
-        return result
-    }
-
-    /// qᵀH⁻¹q of vectors that follow each other.
-    package func squaredNorms(of vectors: [Float]) throws -> [Double] {
-        try matrix.squaredNorms(try matrix(of: vectors).block)
+        return (rows.numbers.map { Float($0) }, norms)
     }
 
     private func matrix(of vectors: [Float]) throws -> DoubleMatrix {

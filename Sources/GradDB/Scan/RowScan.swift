@@ -71,6 +71,9 @@ private final class RowScanWorker: @unchecked Sendable {  // used by one thread 
         errors.reset(count: pairs, to: 0)
         squaredNorms.reset(count: places.count, to: 0)
         for column in scan.columns { try scan(column, unit, places, rowCount: rows.count) }
+        if let norms = try scan.request.squaredNorms?(unit) {
+            for (number, place) in places.enumerated() { squaredNorms[number] = norms[place.index] }
+        }
         counters.rowGroups += 1
         counters.rows += places.count
         var first = 0

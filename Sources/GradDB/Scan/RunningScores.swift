@@ -47,6 +47,8 @@ package struct RunningScores {
         for row in 0..<rows { squaredNorms[row] += statistics[row].squaredNorm }
     }
 
+    mutating func replaceSquaredNorms(by norms: [Double]) { squaredNorms = norms }
+
     /// Turns variances into standard deviations, once all columns have been added.
     mutating func complete() {
         guard errorsAreVariances else { return }

@@ -90,6 +90,9 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
         }
         scores.reset(rows: rows.count, queries: request.queries.count)
         for column in columns { try scan(column, unit, rows: rows.count, mask) }
+        if let squaredNorms = request.squaredNorms {
+            scores.replaceSquaredNorms(by: try squaredNorms(unit))
+        }
         scores.complete()
         counters.rows += mask.map { $0.count { $0 } } ?? rows.count
         counters.rowGroups += 1

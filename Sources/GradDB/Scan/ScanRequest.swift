@@ -38,6 +38,10 @@ package struct ScanRequest: Sendable {
     /// consumes the scores. Asked with the norms of row groups, then of rows; nil: all may.
     package var mayMatter: (@Sendable (_ worker: Int, _ bounds: [Double]) -> Bool)?
 
+    /// What `GroupScores` and `RowScores` have as squared norms of a row group's rows, in stored
+    /// order; nil: those of the vectors.
+    package var squaredNorms: (@Sendable (ScanUnit) throws -> [Double])?
+
     package init(
         view: TableView, checkpoint: CheckpointDocument, columns: [ScanColumn],
         queries: [[EncodedQuery]], filter: RowSet?, threads: Int, cancellation: Cancellation

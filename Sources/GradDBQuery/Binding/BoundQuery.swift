@@ -50,6 +50,7 @@ package struct BoundQuery: Sendable {
     package var isWeighted: Bool
     package var queries: QuerySet
     package var reduction: QueryReduction
+    package var preconditioner: BoundPreconditioner?
     package var predicate: BoundPredicate?
     package var grouping: BoundGrouping?
     package var limits: BoundLimits

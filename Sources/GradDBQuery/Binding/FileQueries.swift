@@ -9,16 +9,19 @@ struct FileQueries: QueryVectors {
     private let encoder: QueryEncoder
     private let kernels: KernelSet
     let count: Int
+    /// Under a preconditioner, queries whose size says nothing of what becomes of them.
+    private(set) var unusual: [Int] = []
 
     /// Looks at all vectors of all files.
     ///
     /// - Parameters:
     ///   - sources: whose tensors fit the layers.
     ///   - name: what the statement calls them.
+    ///   - harmless: under a preconditioner, by layer, a magnitude that it cannot make too large.
     /// - Throws: `.badInput` for vectors that cannot be queries.
     init(
         _ sources: [any VectorSource], count: Int, name: String, encoder: QueryEncoder,
-        isCosine: Bool, options: QueryOptions
+        isCosine: Bool, harmless: [Float]? = nil, options: QueryOptions
     ) throws {
         self.sources = sources
         self.encoder = encoder
@@ -26,10 +29,11 @@ struct FileQueries: QueryVectors {
         kernels = try KernelSet.chosen()
         names = (name, count == 1)
         for source in sources.indices {
-            try Parallel.forEach(count, threads: options.threads) { [self] query, _ in
+            let isUsual = try Parallel.map(count, threads: options.threads) { [self] query in
                 try options.cancellation.check()
-                try look(at: query, in: source, isCosine: isCosine)
+                return try look(at: query, in: source, isCosine: isCosine, harmless: harmless)
             }
+            unusual += isUsual.indices.filter { !isUsual[$0] }
         }
     }
 
@@ -43,6 +47,10 @@ struct FileQueries: QueryVectors {
         try encoded(query, in: variant(of: checkpoint), layer: layer, tier: tier)
     }
 
+    func floats(_ query: Int, checkpoint: Int, layer: Int) throws -> [Float] {
+        try floats(query, in: variant(of: checkpoint), layer: layer).values
+    }
+
     private func encoded(
         _ query: Int, in source: Int, layer: Int, tier: Int
     ) throws -> EncodedQuery {
@@ -54,13 +62,22 @@ struct FileQueries: QueryVectors {
     /// Magnitudes between which no codec can lose a vector: neither to zero nor to infinity.
     private static let ordinary: ClosedRange<Float> = 1e-25...1e25
 
+    /// - Returns: false where a preconditioner may make the vector too large.
     /// - Throws: `.badInput` for a vector that is not finite, that a codec cannot hold, or whose
     ///   cosine is not defined.
-    private func look(at query: Int, in source: Int, isCosine: Bool) throws {
+    private func look(
+        at query: Int, in source: Int, isCosine: Bool, harmless: [Float]?
+    ) throws -> Bool {
         var isZero = true
+        var isUsual = true
         for layer in encoder.layers.indices {
             let largest = try floats(query, in: source, layer: layer).largest
             guard largest > 0 else { continue }
+            if let harmless {
+                isZero = false
+                isUsual = isUsual && largest < harmless[layer]
+                continue
+            }
             guard !Self.ordinary.contains(largest) else {
                 isZero = false
                 continue
@@ -71,6 +88,7 @@ struct FileQueries: QueryVectors {
             }
         }
         if isCosine, isZero { throw Self.zeroQuery(name(of: query)) }
+        return isUsual
     }
 
     /// The cosine with a zero vector is not defined; a score of 0 would look like an answer.

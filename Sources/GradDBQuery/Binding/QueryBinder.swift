@@ -32,22 +32,19 @@ package struct QueryBinder {
                 filter, in: statement.origin.source, schema: Self.filterSchema(of: table),
                 parameters: options.parameters)
         }
-        if let preconditioner = statement.preconditioner {
-            throw statement.error(
-                "table '\(table.name)' has no preconditioner '\(preconditioner.value)'",
-                at: preconditioner.range, expected: "no PRECONDITION, as it has none")
-        }
+        let preconditioner = try BoundPreconditioner(
+            statement, in: view, layers: layers, checkpoints: checkpoints.map(\.document))
         // Last, as it may read much.
         let queries = try QuerySetBinder(
             view: view, layers: layers, tiers: tiers, checkpoints: checkpoints.map(\.document),
-            options: options
+            preconditioner: preconditioner, options: options
         ).bind(statement)
         return BoundQuery(
             statement: statement, view: view, columns: columns,
             measure: statement.measure.value, layers: layers, tiers: tiers,
             checkpoints: checkpoints, isWeighted: isWeighted, queries: queries,
-            reduction: statement.reduction, predicate: predicate, grouping: grouping,
-            limits: BoundLimits(statement))
+            reduction: statement.reduction, preconditioner: preconditioner, predicate: predicate,
+            grouping: grouping, limits: BoundLimits(statement))
     }
 
     // MARK: AT

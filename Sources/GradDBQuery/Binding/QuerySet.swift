@@ -8,6 +8,8 @@ protocol QueryVectors: Sendable {
     var count: Int { get }
     /// What the answer calls a query.
     func name(of query: Int) throws -> String
+    /// One vector as it is given, or as its row decodes.
+    func floats(_ query: Int, checkpoint: Int, layer: Int) throws -> [Float]
     /// Checkpoints with the same number have the same vectors.
     func variant(of checkpoint: Int) -> Int
     /// One vector as scores are computed with it.
@@ -27,11 +29,16 @@ package struct QuerySet: Sendable {
     /// What the answer calls all of them together.
     package let sourceName: String
     private let vectors: (any QueryVectors)?
+    private let preconditioning: QueryPreconditioning?
     /// Positions among the statement's layers.
     private var layers: [Int]
 
-    init(_ vectors: any QueryVectors, sourceName: String, layers: Int) {
+    init(
+        _ vectors: any QueryVectors, sourceName: String, layers: Int,
+        preconditioning: QueryPreconditioning? = nil
+    ) {
         self.vectors = vectors
+        self.preconditioning = preconditioning
         self.sourceName = sourceName
         self.layers = Array(0..<layers)
         count = vectors.count
@@ -43,6 +50,7 @@ package struct QuerySet: Sendable {
     private init(sourceName: String) {
         self.sourceName = sourceName
         vectors = nil
+        preconditioning = nil
         layers = []
         count = 0
     }
@@ -59,7 +67,9 @@ package struct QuerySet: Sendable {
     }
 
     /// Checkpoints with the same number have the same vectors.
-    func variant(of checkpoint: Int) -> Int { vectors?.variant(of: checkpoint) ?? 0 }
+    func variant(of checkpoint: Int) -> Int {
+        preconditioning == nil ? vectors?.variant(of: checkpoint) ?? 0 : checkpoint
+    }
 
     /// Encodes some of the queries.
     ///
@@ -70,6 +80,10 @@ package struct QuerySet: Sendable {
         _ range: Range<Int>, checkpoint: Int, tier: Int, _ options: QueryOptions
     ) throws -> [[EncodedQuery]] {
         guard let vectors else { return [] }
+        if let preconditioning {
+            return try preconditioning.encoded(
+                vectors, range, checkpoint: checkpoint, layers: layers, tier: tier, options)
+        }
         return try Parallel.map(range.count, threads: options.threads) { index in
             try options.cancellation.check()
             return try layers.map { layer in

@@ -9,6 +9,7 @@ struct QuerySetBinder {
     let layers: [Layer]
     let tiers: [[LayerEncoding]]
     let checkpoints: [CheckpointDocument]
+    let preconditioner: BoundPreconditioner?
     let options: QueryOptions
 
     private let log = Logger(label: "graddb.query")
@@ -17,12 +18,14 @@ struct QuerySetBinder {
 
     init(
         view: TableView, layers: [Layer], tiers: [[LayerEncoding]],
-        checkpoints: [CheckpointDocument], options: QueryOptions
+        checkpoints: [CheckpointDocument], preconditioner: BoundPreconditioner?,
+        options: QueryOptions
     ) {
         self.view = view
         self.layers = layers
         self.tiers = tiers
         self.checkpoints = checkpoints
+        self.preconditioner = preconditioner
         self.options = options
     }
 
@@ -53,6 +56,15 @@ struct QuerySetBinder {
 
     private var encoder: QueryEncoder {
         get throws { try QueryEncoder(view.table, layers: layers, tiers: tiers) }
+    }
+
+    private var preconditioning: QueryPreconditioning? {
+        get throws {
+            try preconditioner.map {
+                QueryPreconditioning(
+                    preconditioner: $0, checkpoints: checkpoints, encoder: try encoder)
+            }
+        }
     }
 
     // MARK: files and memory
@@ -86,10 +98,21 @@ struct QuerySetBinder {
                 "\(source.name) holds \(count) query vectors, but \(sources[0].name) holds "
                     + "\(counts[0]); all checkpoints need as many")
         }
+        let preconditioning = try self.preconditioning
         let vectors = try FileQueries(
             sources, count: counts[0], name: name, encoder: try encoder, isCosine: isCosine,
-            options: options)
-        return QuerySet(vectors, sourceName: name, layers: layers.count)
+            harmless: preconditioning?.harmless, options: options)
+        let set = QuerySet(
+            vectors, sourceName: name, layers: layers.count, preconditioning: preconditioning)
+        for query in vectors.unusual {
+            for checkpoint in checkpoints.indices {
+                for tier in tiers.indices {
+                    _ = try set.encoded(
+                        query..<query + 1, checkpoint: checkpoint, tier: tier, options)
+                }
+            }
+        }
+        return set
     }
 
     /// How many queries a source holds.
@@ -195,6 +218,8 @@ struct QuerySetBinder {
             rows, in: view, checkpoints: checkpoints, encoder: try encoder, tiers: tiers,
             spelled: spelled)
         if isCosine { try vectors.refuseZero(layers: layers) }
-        return QuerySet(vectors, sourceName: sourceName, layers: layers.count)
+        return QuerySet(
+            vectors, sourceName: sourceName, layers: layers.count,
+            preconditioning: try preconditioning)
     }
 }

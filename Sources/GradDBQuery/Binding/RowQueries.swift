@@ -85,22 +85,35 @@ struct RowQueries: QueryVectors {
     func encoded(
         _ query: Int, checkpoint: Int, layer: Int, tier: Int
     ) throws -> EncodedQuery {
-        let place = places[checkpoint][query]
-        let unit = units[checkpoint][Int(place.unit)]
-        let stored = try view.vector(
-            encoder.layers[layer], tiers[0][layer],
-            at: (unit.segment, unit.group, Int(place.index)))
-        let finest = encoder.codecs[0][layer]
-        guard tier > 0 else { return finest.query(fromRow: stored.bytes, stored.statistics) }
+        guard tier > 0 else {
+            let stored = try stored(query, checkpoint: checkpoint, layer: layer)
+            return encoder.codecs[0][layer].query(fromRow: stored.bytes, stored.statistics)
+        }
+        let name = try name(of: query)
+        return try encoder.encoded(
+            try floats(query, checkpoint: checkpoint, layer: layer), layer: layer, tier: tier,
+            what: name)
+    }
+
+    func floats(_ query: Int, checkpoint: Int, layer: Int) throws -> [Float] {
+        let stored = try stored(query, checkpoint: checkpoint, layer: layer)
         let dims = encoder.layers[layer].dims
-        let floats = [Float](unsafeUninitializedCapacity: dims) { target, count in
+        return [Float](unsafeUninitializedCapacity: dims) { target, count in
             stored.bytes.withUnsafeBytes {
                 let target = UnsafeMutableBufferPointer(rebasing: target[..<dims])
-                finest.decode($0, stored.statistics, into: target)
+                encoder.codecs[0][layer].decode($0, stored.statistics, into: target)
             }
             count = dims
         }
-        let name = try name(of: query)
-        return try encoder.encoded(floats, layer: layer, tier: tier, what: name)
+    }
+
+    private func stored(
+        _ query: Int, checkpoint: Int, layer: Int
+    ) throws -> TableView.StoredVector {
+        let place = places[checkpoint][query]
+        let unit = units[checkpoint][Int(place.unit)]
+        return try view.vector(
+            encoder.layers[layer], tiers[0][layer],
+            at: (unit.segment, unit.group, Int(place.index)))
     }
 }

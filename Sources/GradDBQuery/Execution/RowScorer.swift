@@ -16,7 +16,8 @@ struct RowScorer: Sendable {
         measure = query.measure
         reduction = query.reduction
         queryNorms = queries.map { layers in
-            layers.reduce(0) { $0 + $1.squaredNorm }.squareRoot()
+            layers.reduce(0) { $0 + ($1.preconditionedSquaredNorm ?? $1.squaredNorm) }
+                .squareRoot()
         }
     }
 

@@ -114,21 +114,22 @@ struct ScoreTableBuilder {
     ) throws {
         let queries = try part.encoded(checkpoint: checkpoint, tier: 0)
         let scorer = RowScorer(query, queries: queries)
-        let scan = try Scan(
-            ScanRequest(
-                view: query.view, checkpoint: query.checkpoints[checkpoint].document,
-                columns: columns, queries: queries, filter: filter, threads: options.threads,
-                cancellation: options.cancellation))
+        let document = query.checkpoints[checkpoint].document
+        var request = ScanRequest(
+            view: query.view, checkpoint: document, columns: columns, queries: queries,
+            filter: filter, threads: options.threads, cancellation: options.cancellation)
+        request.squaredNorms = query.squaredNorms(at: document)
+        let scan = try Scan(request)
         passes.append(
             try ScanPass("score") { try scan.run { _, scores in consume(scorer, scores) } })
     }
 
-    /// `self`: the squared norms of rows, without their vectors.
+    /// `self`: the squared norms of rows, without their vectors, or under a preconditioner gᵀH⁻¹g.
     private mutating func addNorms(_ checkpoint: BoundCheckpoint, to table: ScoreTable) throws {
         let norms = try RowNorms(query.view, layers: query.layers, encodings: query.tiers[0])
         let units = query.view.units(of: checkpoint.document)
         let weight = weight(checkpoint)
-        let (view, filter, options) = (query.view, filter, options)
+        let (query, view, filter, options) = (query, query.view, filter, options)
         passes.append(
             try ScanPass("norms") {
                 let rows = try Parallel.map(units.count, threads: options.threads) { number in
@@ -138,7 +139,11 @@ struct ScoreTableBuilder {
                     let mask = filter.map { filter in rows.map(filter.contains) }
                     guard mask?.contains(true) ?? true else { return 0 }
                     let positions = table.positions(of: rows, mask)
-                    try norms.squaredNorms(of: unit).withUnsafeBufferPointer {
+                    let squares =
+                        try query.preconditioner?.stored.squaredNorms(
+                            of: unit, layers: query.layers, checkpoint: checkpoint.document)
+                        ?? norms.squaredNorms(of: unit)
+                    squares.withUnsafeBufferPointer {
                         table.add($0, at: positions, weight: weight, answer: 0)
                     }
                     return rows.count
@@ -147,7 +152,8 @@ struct ScoreTableBuilder {
                 counters.rows = rows.reduce(0, +)
                 counters.rowGroups = rows.count { $0 > 0 }
                 counters.skippedRowGroups = rows.count - counters.rowGroups
-                counters.blocks = counters.rowGroups * norms.blocksPerGroup
+                let blocks = query.preconditioner == nil ? norms.blocksPerGroup : 0
+                counters.blocks = counters.rowGroups * blocks
                 return counters
             })
     }

@@ -36,10 +36,12 @@ struct SelectionInput: Sendable {
     var wanted: Int { limits.top + limits.bottom }
 
     func request(_ rung: Rung) throws -> ScanRequest {
-        ScanRequest(
+        var request = ScanRequest(
             view: query.view, checkpoint: checkpoint, columns: rung.columns,
             queries: try part.encoded(checkpoint: 0, tier: rung.tier), filter: filter,
             threads: options.threads, cancellation: options.cancellation)
+        request.squaredNorms = query.squaredNorms(at: checkpoint)
+        return request
     }
 
     var emptyAnswers: [Answer] {

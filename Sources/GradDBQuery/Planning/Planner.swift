@@ -96,7 +96,9 @@ package struct Planner {
             [
                 ("measure", .text(query.measure.rawValue)), ("queries", .count(query.queryCount)),
                 ("layers", .text(Self.list(layers))),
-            ], inputs: scans)
+            ]
+                + (query.preconditioner.map { [("precondition", .text($0.description))] } ?? []),
+            inputs: scans)
     }
 
     private func scan(_ checkpoint: CheckpointDocument) throws -> PlanNode {
@@ -141,7 +143,8 @@ package struct Planner {
             ] + accuracy,
             estimate: [
                 ("rows", .count(segments.reduce(0) { $0 + $1.rows })),
-                ("row groups", .count(groups)), ("blocks", .count(groups * query.layers.count)),
+                ("row groups", .count(groups)),
+                ("blocks", .count(query.preconditioner == nil ? groups * query.layers.count : 0)),
             ], inputs: query.predicate == nil ? [] : [filter(below: [])])
     }
 

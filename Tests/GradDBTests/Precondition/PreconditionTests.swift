@@ -95,8 +95,7 @@ import Testing
             let damping = 0.1 * energy / Double(7 * Self.dims)
             #expect(abs(part.document.damping - damping) < 1e-12)
             let queries = [random.vector(Self.dims), random.vector(Self.dims)]
-            let found = try part.applyInverse(to: Array(queries.joined()))
-            let norms = try part.squaredNorms(of: Array(queries.joined()))
+            let (found, norms) = try part.inverse(of: Array(queries.joined()))
             for (index, query) in queries.enumerated() {
                 let inverse = wanted(rows, damping: damping, query)
                 let size = DenseOracle.dot(inverse, inverse).squareRoot()
@@ -144,7 +143,7 @@ import Testing
         let checkpoint = try #require(view.newestCheckpoint)
         let part = try preconditioner.part(layer: view.table.layers[0], checkpoint: checkpoint)
         let query = random.vector(dims)
-        let inverse = try part.applyInverse(to: query).map(Double.init)
+        let inverse = try part.inverse(of: query).vectors.map(Double.init)
         // H · H⁻¹q is q.
         let shares = rows.map { DenseOracle.dot($0.map(Double.init), inverse) / 5 }
         for dim in 0..<dims {
