@@ -5,13 +5,28 @@ in test_precondition_scores.py.
 """
 
 import json
+import shutil
 import signal
 import sys
 import time
 
 import numpy as np
 import pytest
-from graddb import BAD_INPUT, CORRUPT, FAILED, INTERRUPTED, NOT_FOUND, REPOSITORY, USAGE, finish, wait_for_exit
+from graddb import (
+    BAD_INPUT,
+    CORRUPT,
+    FAILED,
+    INTERRUPTED,
+    NOT_FOUND,
+    REPOSITORY,
+    SCALE,
+    USAGE,
+    Database,
+    environment,
+    finish,
+    wait_for_exit,
+)
+from gradient_files import Files
 from preconditioning import arguments, matrix, squared_norms
 
 sys.path.insert(0, str(REPOSITORY / "tools" / "reader"))
@@ -168,8 +183,6 @@ def test_empty_and_unknown_tables(database):
 
 def test_without_openblas(database, table, tmp_path):
     """A library of that name that is none: one clear error, and nothing has changed."""
-    from graddb import environment
-
     before = database.state("t")
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "libopenblas.so.0").write_bytes(b"not a library")
@@ -203,32 +216,7 @@ def test_check_finds_a_flipped_byte(database, table):
     assert found and database.check()["problems"] == 0
 
 
-KILLS = 12
-
-
-@pytest.fixture(scope="module")
-def scene(gradctl, tmp_path_factory):
-    """A table whose preconditioner takes a while, for copies to be killed."""
-    from gradient_files import Files
-    from graddb import Database
-
-    directory = tmp_path_factory.mktemp("precondition")
-    base, files = Database(directory / "base").init(), Files(directory)
-    base.create("t", ["a:1500:f32", "b:300:f32"], row_group=64)
-    rng = np.random.default_rng(8)
-    rows = {"a": rng.standard_normal((200, 1500)).astype(np.float32),
-            "b": rng.standard_normal((200, 300)).astype(np.float32)}
-    base.ingest("t", files.tensors("v.safetensors", rows), checkpoint="c")
-    base.json(*arguments("there", layers="b", kind="diagonal"))
-    return base
-
-
-def copy(scene, tmp_path):
-    import shutil
-
-    from graddb import Database
-
-    return Database(shutil.copytree(scene.path, tmp_path / "victim"))
+KILLS = 12 * SCALE
 
 
 def stored_keys(database):
@@ -237,51 +225,76 @@ def stored_keys(database):
         return sum(key[4] in (3, 4) for key, _ in reader.store.scan("fields"))
 
 
+class Scene:
+    """A table, and a preconditioner to be killed: how long it takes, what it leads to."""
+
+    def __init__(self, directory):
+        self.directory, files = directory, Files(directory)
+        self.base = Database(directory / "base").init()
+        self.base.create("t", ["a:1500:f32", "b:300:f32"], row_group=64)
+        rng = np.random.default_rng(8)
+        rows = {"a": rng.standard_normal((200, 1500)).astype(np.float32),
+                "b": rng.standard_normal((200, 300)).astype(np.float32)}
+        self.base.ingest("t", files.tensors("v.safetensors", rows), checkpoint="c")
+        self.base.json(*arguments("there", layers="b", kind="diagonal"))
+        self.state, self.keys = self.base.state("t"), stored_keys(self.base)
+        finished = self.copy(directory / "finished")
+        started = time.monotonic()
+        finished.json(*arguments("p"))
+        self.seconds, self.all_keys = time.monotonic() - started, stored_keys(finished)
+
+    def copy(self, path):
+        return Database(shutil.copytree(self.base.path, path))
+
+
+@pytest.fixture(scope="module")
+def scene(gradctl, tmp_path_factory):
+    return Scene(tmp_path_factory.mktemp("precondition"))
+
+
+@pytest.fixture
+def victim(scene, tmp_path):
+    database = scene.copy(tmp_path / "victim")
+    yield database
+    shutil.rmtree(database.path)
+
+
 @pytest.mark.parametrize("number", range(KILLS))
-def test_killed_while_building(scene, tmp_path, number):
+def test_killed_while_building(scene, victim, number):
     """kill -9 at moments spread over the whole run: the old state whole, or the new one."""
-    before, keys = scene.state("t"), stored_keys(scene)
-    finished = copy(scene, tmp_path / "whole")
-    started = time.monotonic()
-    finished.json(*arguments("p"))
-    seconds, all_keys = time.monotonic() - started, stored_keys(finished)
-    victim = copy(scene, tmp_path)
     process = victim.start(*arguments("p"), "--json")
-    time.sleep(seconds * (number + 0.5) / KILLS * 1.1)
+    time.sleep(scene.seconds * (number + 0.5) / KILLS * 1.1)
     process.kill()
-    result = finish(process)
+    acknowledged = finish(process).stdout.endswith(b"\n")
     landed = "p" in victim.info("t")["preconditioners"]
-    assert landed or not result.stdout.endswith(b"\n")
-    if not landed:
-        assert victim.state("t") == before
+    assert landed or not acknowledged
+    assert landed or victim.state("t") == scene.state
     victim.check()
     if landed:
         victim.run(*arguments("p")).expect(USAGE)
     else:
         victim.json("tag", "t", "v1")  # a writer cleans up
-        assert stored_keys(victim) == keys
+        assert stored_keys(victim) == scene.keys
         victim.json(*arguments("p"))
-    assert stored_keys(victim) == all_keys
+    assert stored_keys(victim) == scene.all_keys
     assert victim.json("precondition", "t").lines[1]["rows"] == 200
     assert not list(victim.path.glob("staging/*"))
     victim.check()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_polite_signal_takes_everything_back(scene, tmp_path, name):
-    victim = copy(scene, tmp_path)
-    before, keys = victim.state("t"), stored_keys(victim)
-    process = victim.start(*arguments("p", kind="dense", layers=["a", "b"]), "--json")
-    reservation = False
+def test_a_polite_signal_takes_everything_back(scene, victim, name):
+    process = victim.start(*arguments("p"), "--json")
+    # Once there is a reservation, work is under way; most of it is still to be done.
     deadline = time.monotonic() + 30
-    while not reservation and time.monotonic() < deadline and process.poll() is None:
-        reservation = any(b"reservation/" in path.read_bytes() for path in victim.path.glob("*.sst")
-                          if path.stat().st_size < 10_000) or any(
-            b"reservation/" in path.read_bytes() for path in victim.path.glob("*.log"))
+    while time.monotonic() < deadline and process.poll() is None:
+        files = [*victim.path.glob("*.log"), *victim.path.glob("*.sst")]
+        if any(b"reservation/" in path.read_bytes() for path in files):
+            break
     process.send_signal(getattr(signal, name))
     wait_for_exit(process)
     result = finish(process).expect(INTERRUPTED)
     assert result.stdout == b"" and json.loads(result.stderr.splitlines()[-1])["kind"] == "interrupted"
-    assert victim.state("t") == before
-    assert stored_keys(victim) == keys
+    assert victim.state("t") == scene.state
+    assert stored_keys(victim) == scene.keys
     victim.check()
