@@ -82,6 +82,20 @@ class EstimatedTable:
         return passes(self.database, f"SELECT row FROM t SCORE {question}", self.params, *flags)
 
 
+    def estimating(self, question):
+        """Flags that make it estimate, which does not pay where a table is small; none where it cannot."""
+        statement = f"SELECT row FROM t SCORE {question}"
+        names = estimates(plan_names(self.database, statement, self.params))
+        return ["--plan", names[0]] if names else []
+
+
+def plan_names(database, statement, params):
+    """The plans that a statement has, the cheapest first."""
+    arguments = [f"--param={name}={file}" for name, file in params.items()]
+    explained = database.json("explain", statement, *arguments).line
+    return [explained["chosen"], *(plan["plan"] for plan in explained["rejected"])]
+
+
 def scan_node(database, statement, params, *flags):
     """The scan operator of a statement's plan, as it ran."""
     arguments = ["explain", "--analyze", statement, *flags]

@@ -52,14 +52,17 @@ def table(request, gradctl, tmp_path_factory):
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 def test_high_confidence_gives_the_exact_answer(table, question):
     exact = table.ask(f"{question} EXACT")
-    assert ranking(table.ask(f"{question} CONFIDENCE 0.999999")) == ranking(exact)
+    confident = f"{question} CONFIDENCE 0.999999"
+    assert ranking(table.ask(confident)) == ranking(exact)
+    assert ranking(table.ask(confident, *table.estimating(confident))) == ranking(exact)
     if "bucket = 1000" in question:
         assert exact == []
 
 
 @pytest.mark.parametrize("question", ["top", "both ends", "half"])
 def test_candidates_are_found_by_estimates(table, question):
-    found = table.passes(f"{QUESTIONS[question]} CONFIDENCE 0.999999")
+    confident = f"{QUESTIONS[question]} CONFIDENCE 0.999999"
+    found = table.passes(confident, *table.estimating(confident))
     assert estimates(found) and table.source in estimates(found)[0], found
     assert any(name.startswith("score the") for name in found)
 
@@ -101,7 +104,8 @@ def test_one_layer_of_several_is_estimated_alone(gradctl, tmp_path):
     for names, source in [("'a'", "int8 1/"), ("'a', 'b'", "1/"), ("'c'", "bit")]:
         question = f"cosine TO $one LAYERS {names} TOP 5"
         assert ranking(table.ask(f"{question} CONFIDENCE 0.999999")) == ranking(table.ask(question))
-        (first, *_) = estimates(table.passes(f"{question} CONFIDENCE 0.999999"))
+        confident = f"{question} CONFIDENCE 0.999999"
+        (first, *_) = estimates(table.passes(confident, *table.estimating(confident)))
         assert source in first
 
 

@@ -154,7 +154,7 @@ struct PlanChooser {
         switch scoring {
         case .exact: "exact"
         case .singlePrecision: "single precision"
-        case .estimates(let rung): "estimates by \(ladder.rungs[rung].label)"
+        case .estimates(let rung): "estimate by \(ladder.rungs[rung].label)"
         }
     }
 
