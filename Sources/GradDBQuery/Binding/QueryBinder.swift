@@ -19,7 +19,7 @@ package struct QueryBinder {
     }
 
     package func bind(_ statement: Statement) throws -> BoundQuery {
-        let table = try database.table(statement.table.value)
+        let table = try self.table(of: statement)
         let view = try self.view(of: table, statement)
         let layers = try self.layers(of: table, statement)
         let (checkpoints, isWeighted) = try self.checkpoints(of: view, statement)

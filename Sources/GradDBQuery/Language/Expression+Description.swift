@@ -8,10 +8,7 @@ extension Expression: CustomStringConvertible {
         case .literal(let literal): literal.description
         case .parameter(let name): "$" + name
         case .sign(let isNegative, let operand): (isNegative ? "-" : "+") + operand.behindSign
-        case .arithmetic(let first, let steps):
-            steps.reduce(into: first.asTerm(of: steps)) { text, step in
-                text += " \(step.operation.rawValue) " + step.operand.asTerm(of: steps)
-            }
+        case .arithmetic(let first, let steps): Self.spelled(first, steps)
         case .call(let name, let arguments):
             name.value + "(" + arguments.map(\.asOperand).joined(separator: ", ") + ")"
         case .not(let operand): "NOT " + operand.spelled(within: .not)
@@ -42,7 +39,7 @@ extension Expression: CustomStringConvertible {
         case .and: .and
         case .not: .not
         case .comparison, .membership, .between, .like, .isNull: .predicate
-        case .arithmetic(_, let steps): steps.contains { $0.operation.isProduct } ? .product : .sum
+        case .arithmetic(_, let steps): Self.isProduct(steps) ? .product : .sum
         case .sign: .sign
         case .column, .literal, .parameter, .call: .primary
         }
@@ -54,9 +51,16 @@ extension Expression: CustomStringConvertible {
 
     private var asOperand: String { spelled(within: .sum) }
 
-    /// An operand of a chain of sums or of products.
-    private func asTerm(of steps: [ArithmeticStep]) -> String {
-        spelled(within: steps.contains { $0.operation.isProduct } ? .sign : .product)
+    private static func spelled(_ first: Expression, _ steps: [ArithmeticStep]) -> String {
+        let minimum: BindingPower = isProduct(steps) ? .sign : .product
+        return steps.reduce(into: first.spelled(within: minimum)) { text, step in
+            text += " \(step.operation.rawValue) " + step.operand.spelled(within: minimum)
+        }
+    }
+
+    /// All operations of a chain bind alike.
+    private static func isProduct(_ steps: [ArithmeticStep]) -> Bool {
+        steps.first?.operation.isProduct ?? false
     }
 
     /// A sign is read together with a number behind it, and two minus signs begin a comment.
