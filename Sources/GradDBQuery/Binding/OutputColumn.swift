@@ -6,6 +6,8 @@ import GradDB
 package struct OutputColumn: Equatable, Sendable {
     package enum Source: Equatable, Sendable {
         case id, row, score, rank, checkpoint, query
+        /// Of tokens, what their ids say.
+        case example, token
         /// Under PER LAYER.
         case layer
         /// Position in the table's fields.
@@ -69,7 +71,18 @@ struct ColumnBinder {
             OutputColumn(name: "checkpoint", source: .checkpoint, type: .string),
             OutputColumn(name: "query", source: .query, type: .string),
         ]
-        if grouping != nil { columns.removeAll { $0.source == .row } }
+        if grouping != nil {
+            columns.removeAll { $0.source == .row }
+        } else {
+            let ofTokens: [(name: String, source: OutputColumn.Source)] = [
+                ("example", .example), ("token", .token),
+            ]
+            for (name, source) in ofTokens {
+                if let column = table.rowColumns.first(where: { $0.name == name }) {
+                    columns.append(OutputColumn(name: name, source: source, type: column.type))
+                }
+            }
+        }
         if statement.isPerLayer {
             columns.append(OutputColumn(name: "layer", source: .layer, type: .string))
         }

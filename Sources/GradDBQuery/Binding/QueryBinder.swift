@@ -84,8 +84,10 @@ package struct QueryBinder {
     private func grouping(of table: Table, _ statement: Statement) throws -> BoundGrouping? {
         guard let grouping = statement.grouping else { return nil }
         let name = grouping.column
-        guard let column = table.fields.first(where: { $0.name == name.value }) else {
-            let names = table.fields.map(\.name)
+        let columns = table.fields + table.rowColumns.filter { $0.name == "example" }
+        guard let column = columns.first(where: { $0.name.utf8.elementsEqual(name.value.utf8) })
+        else {
+            let names = columns.map(\.name)
             throw statement.error(
                 "table '\(table.name)' has no field '\(name.value)'", at: name.range,
                 expected: names.isEmpty

@@ -40,6 +40,8 @@ final class Hydrator {
             case .rank: .int(Int64(rank))
             case .query: .string(name)
             case .checkpoint: .string(checkpoints)
+            case .example: record.map { .string(TokenID($0.id).example) }
+            case .token: record.flatMap { TokenID($0.id).token }.map { .int($0) }
             case .layer: layer.map { .string($0) }
             case .field(let index): record?.values[index]
             case .rowCount:

@@ -26,7 +26,9 @@ class Result:
     """The rows of an answer: query by query, the top ones before the bottom ones, best first.
 
     Columns are `query`, `rank`, `end`, `id` and `score`, under BUDGET `score_low`, `score_high` and
-    `expected_recall`, then what SELECT names. `result["source"]` is a column, `result[3]` a row.
+    `expected_recall`, under PER LAYER `layer`, then what SELECT names. Under GROUP BY rows are groups,
+    and `id` is what a group's rows have in common, of the column's type; None for NULL.
+    `result["source"]` is a column, `result[3]` a row.
     """
 
     def __init__(self, handle: int) -> None:
@@ -47,7 +49,7 @@ class Result:
 
     @property
     def ids(self) -> np.ndarray:
-        """[rows], int64, or str as objects."""
+        """[rows], int64, or str as objects; of groups their values."""
         return self["id"]
 
     @property
