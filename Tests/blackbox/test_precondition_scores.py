@@ -1,7 +1,7 @@
 """PRECONDITION in statements: scores with H⁻¹ against numpy's dense solutions in float64.
 
-f32 stores the gradients as they are given, so that only the rounding of H⁻¹q to single precision is left; other
-codecs are held to their errors.
+f32 stores the gradients as they are given, so that only the rounding of H⁻¹q to single precision is
+left; other codecs are held to their errors.
 """
 
 import numpy as np
@@ -207,8 +207,8 @@ def test_queries_that_become_too_large(scene, files):
     scene.build(damping=1e-6, layers="a", kind="woodbury", rank=ROWS)
     for size, fits in ((1e25, True), (3e38, False)):
         files.tensors("big.safetensors", {"a": np.full((1, 120), size, np.float32)})
-        result = scene.database.run("query", "FROM t SCORE dot TO 'big.safetensors' LAYERS 'a' PRECONDITION p",
-                                    "--json", cwd=scene.directory)
+        ask = "FROM t SCORE dot TO 'big.safetensors' LAYERS 'a' PRECONDITION p"
+        result = scene.database.run("query", ask, "--json", cwd=scene.directory)
         if not fits:
             assert "too large" in result.expect(BAD_INPUT).error["error"]
         else:
@@ -283,7 +283,8 @@ def test_confidence_and_budget_answer_alike(database, files, wide, codec, measur
     wide(codec)
     database.json(*arguments("p", kind="diagonal"))
     ask = f"FROM t SCORE {measure} TO 'q.safetensors' PRECONDITION p"
-    every = {(row["query"], row["id"]): row["score"] for row in database.query(f"{ask} ALL", cwd=files.directory)}
+    every = {(row["query"], row["id"]): row["score"]
+             for row in database.query(f"{ask} ALL", cwd=files.directory)}
     exact = database.query(f"{ask} TOP 5 BOTTOM 5", cwd=files.directory)
     assert all(row["score"] == every[row["query"], row["id"]] for row in exact)
     sure = database.query(f"{ask} TOP 5 BOTTOM 5 CONFIDENCE 0.999999999", cwd=files.directory)

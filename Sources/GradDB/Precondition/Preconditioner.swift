@@ -2,17 +2,14 @@
 
 import Synchronization
 
-/// One preconditioner of a snapshot. Matrices are read when they are first asked for and kept, as
-/// long as they fit; shared by threads.
+/// One preconditioner of a snapshot. Matrices are read when they are first asked for, and kept with
+/// the store; shared by threads.
 package final class Preconditioner: Sendable {
     package let document: PreconditionerDocument
     private let view: TableView
-    private let parts: Mutex<LoadedParts>
     /// Norms of row groups that came after it.
     private let computed = Mutex<[NormsKey: [Double]]>([:])
 
-    /// Bytes of matrices that are kept beside the one asked for last.
-    private static let keptBytes: UInt64 = 1 << 30
     /// Row groups whose norms are kept, at most, in all layers.
     private static let keptNorms = 1 << 13
 
@@ -25,13 +22,6 @@ package final class Preconditioner: Sendable {
     fileprivate init(_ view: TableView, _ document: PreconditionerDocument) {
         self.view = view
         self.document = document
-        parts = Mutex(LoadedParts())
-    }
-
-    private struct LoadedParts {
-        /// The one used last comes last.
-        var loaded: [PreconditionerPart] = []
-        var bytes: UInt64 { loaded.reduce(0) { $0 + $1.document.bytes } }
     }
 
     /// Whether it has a matrix for the layer at the checkpoint.
@@ -58,22 +48,14 @@ package final class Preconditioner: Sendable {
                 "the preconditioner '\(document.name)' has nothing for layer '\(layer.name)' at "
                     + "checkpoint '\(checkpoint.name)'")
         }
-        // One thread reads, the others wait: the numbers may be half a gigabyte.
-        return try parts.withLock { parts in
-            if let index = parts.loaded.firstIndex(where: { $0.document.part == part.part }) {
-                let found = parts.loaded.remove(at: index)
-                parts.loaded.append(found)
-                return found
-            }
-            let found = PreconditionerPart(
+        let key = Keys.piece(
+            table: view.table.document.table, preconditioner: document.number, part: part.part,
+            piece: 0)
+        return try view.store.keptValues.value(key, bytes: part.bytes) {
+            PreconditionerPart(
                 document: part,
                 matrix: try part.matrix(
                     dims: layer.dims, reading: StoredNumbers(view, document, part)))
-            while !parts.loaded.isEmpty, parts.bytes + part.bytes > Self.keptBytes {
-                parts.loaded.removeFirst()
-            }
-            parts.loaded.append(found)
-            return found
         }
     }
 

@@ -21,6 +21,7 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
     package let mode: Mode
     /// What this process has verified of `blocks`.
     package let verifiedBlocks = VerifiedBlocks()
+    package let keptValues = KeptValues()
     let db: OpaquePointer
     private let families: [ColumnFamily: OpaquePointer]
     private let options: RocksOptions
