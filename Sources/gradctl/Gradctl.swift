@@ -34,7 +34,7 @@ struct Gradctl: ParsableCommand {
             CommitCommand.self, StagedCommand.self, RecodeCommand.self, PreconditionCommand.self,
             QueryCommand.self,
             ExplainCommand.self, InfoCommand.self, SnapshotsCommand.self,
-            TagCommand.self, CheckCommand.self, BenchCommand.self,
+            TagCommand.self, DuplicatesCommand.self, CheckCommand.self, BenchCommand.self,
         ])
 }
 
