@@ -35,6 +35,14 @@ package struct EncodedRows: Sendable {
     }
 }
 
+extension EncodedRows {
+    /// Brings a vector from the basis of `decode` to the original one.
+    package func restore(_ vector: UnsafeMutableBufferPointer<Float>) {
+        guard let codec = codec as? any RotatedCodec, let x = vector.baseAddress else { return }
+        codec.rotated.rotation.applyInverse(x, kernels: codec.rotated.kernels)
+    }
+}
+
 /// Copies rows of row groups, in some encodings of a snapshot.
 package struct RowCopier: Sendable {
     private let view: TableView
