@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from graddb import BAD_INPUT, INTERRUPTED, IO, NOT_FOUND, OK, USAGE, finish
+from gradient_files import Files
+from graddb import BAD_INPUT, INTERRUPTED, IO, NOT_FOUND, OK, USAGE, Database, finish
 from terminal import run_on_terminal
 
 
@@ -203,3 +204,136 @@ def test_on_a_terminal(database, files, out):
     assert screen.status == OK and "choosing" in screen.terminal
     assert "1,500 of 3,000 rows" in screen.pipe.decode()
     assert run_on_terminal(*arguments, "--quiet", stream="stderr").terminal == ""
+
+
+# MARK: LESS
+
+
+CHECKPOINTS = (("c1", 0.5), ("c2", 2.0), ("c3", 0.25))
+
+
+@pytest.fixture(scope="module")
+def trained(gradctl, tmp_path_factory):
+    """Three checkpoints, the second of which lacks some rows, and 150 queries."""
+    directory = tmp_path_factory.mktemp("trained")
+    database, files = Database(directory / "db").init(), Files(directory)
+    generator = np.random.default_rng(17)
+    database.create("t", ["a:40:int8", "b:24:f32"], ["n:int", "s:string"], row_group=64)
+    layers = {}
+    for name, weight in CHECKPOINTS:
+        count = 300 if name == "c2" else 400
+        layers[name] = generator.standard_normal((count, 64)).astype(np.float32)
+        rows = [{"id": f"r{i}", "n": i % 7, "s": f"'x' {i}"} for i in range(count)]
+        database.ingest(
+            "t",
+            files.tensors("v.safetensors", {"a": layers[name][:, :40], "b": layers[name][:, 40:]}),
+            checkpoint=name, weight=weight, metadata=files.metadata("m.jsonl", rows),
+        )  # fmt: skip
+    queries = generator.standard_normal((150, 64)).astype(np.float32)
+    path = files.tensors("it's q.safetensors", {"a": queries[:, :40], "b": queries[:, 40:]})
+    return database, path, layers, queries
+
+
+SELECTIONS = [
+    ([], "cosine", "MEAN", ""),
+    (["--reduce", "max"], "cosine", "MAX", ""),
+    (["--reduce", "sum", "--measure", "dot"], "dot", "SUM", ""),
+    (["--checkpoint", "c1"], "cosine", "MEAN", "ACROSS 'c1'"),
+    (["--checkpoint", "c3", "c1", "c2"], "cosine", "MEAN", "ACROSS 'c3', 'c1', 'c2'"),
+    (["--checkpoint", "c1", "c2", "--reduce", "max"], "cosine", "MAX", "ACROSS 'c1', 'c2'"),
+    (["--checkpoint", "c1", "--checkpoint", "c2", "--measure", "dot"], "dot", "MEAN", "ACROSS 'c1', 'c2'"),
+    (["--where", "n < 3 AND s LIKE '%x%'"], "cosine", "MEAN", "WHERE n < 3 AND s LIKE '%x%'"),
+    (["--layers", "b", "--at", "2"], "cosine", "MEAN", "LAYERS 'b'"),
+]
+
+
+@pytest.mark.parametrize("arguments, measure, reduction, clauses", SELECTIONS)
+@pytest.mark.parametrize("size, limit", [("5%", "5%"), ("0.07", "7%"), ("0.3%", "0.3%"), (33, "33")])
+def test_rows_are_those_of_the_statement(trained, out, arguments, measure, reduction, clauses, size, limit):
+    database, path, _, _ = trained
+    flag = "--count" if isinstance(size, int) else "--fraction"
+    lines, summary = select(database, out, "--query", path, flag, size, *arguments)
+    version = "AT 2 " if "--at" in arguments else ""
+    rows = database.query(
+        f"FROM t {version}SCORE {measure} TO $q {reduction} {clauses} TOP {limit}", params={"q": path}
+    )
+    for row in rows:
+        del row["query"], row["end"]
+    assert lines == rows and len(rows) > 0
+    assert "radius" not in summary
+
+
+def test_less_is_the_weighted_sum_of_mean_cosines(trained, out):
+    database, path, layers, queries = trained
+    lines, summary = select(
+        database, out, "--query", path, "--fraction", "100%", "--checkpoint", "c1", "c2", "c3"
+    )
+    expected = np.zeros(400)
+    unit = queries.astype(float) / np.linalg.norm(queries, axis=1, keepdims=True)
+    for name, weight in CHECKPOINTS:
+        rows = layers[name] / np.linalg.norm(layers[name], axis=1, keepdims=True)
+        expected[: len(rows)] += weight * (rows @ unit.T).mean(axis=1)
+    assert summary["rows"] == summary["of"] == 400
+    scores = {line["id"]: line["score"] for line in lines}
+    for row, score in enumerate(expected):
+        assert scores[f"r{row}"] == pytest.approx(score, abs=3e-3)
+
+
+@pytest.mark.parametrize("more", [["--checkpoint", "c1", "c2"], ["--checkpoint", "c1", "c2", "--reduce", "max"], []])
+def test_a_selection_goes_on_after_a_kill(database, files, out, more):
+    generator = np.random.default_rng(3)
+    database.create("t", ["grad:2000:f32"], row_group=128)
+    for name in ("c1", "c2"):
+        vectors = generator.standard_normal((3000, 2000)).astype(np.float32)
+        database.ingest("t", files.grad("v.safetensors", vectors), checkpoint=name, weight=0.3)
+    queries = generator.standard_normal((400, 2000)).astype(np.float32)
+    path = files.npy("q.npy", queries)
+    arguments = ["--query", path, "--fraction", "3%", *more]
+    select(database, out, *arguments)
+    expected = out.read_bytes()
+    out.unlink()
+    progress = out.with_name(out.name + ".progress")
+    process = database.start("select", "t", "--out", out, *arguments, "--threads", 1)
+    wait_for(progress)
+    process.kill()
+    assert finish(process).status == -9
+    assert progress.exists() and not out.exists()
+    _, summary = select(database, out, *arguments, "--resume")
+    assert summary["resumed"] and out.read_bytes() == expected
+    # Other queries of the same name, or a table that has gone on, are other questions.
+    process = database.start("select", "t", "--out", out, *arguments, "--threads", 1)
+    wait_for(progress)
+    process.kill()
+    finish(process)
+    kept = progress.read_bytes()
+    files.npy("q.npy", queries[::-1])
+    result = database.run("select", "t", "--out", out, *arguments, "--resume").expect(USAGE)
+    assert b"another selection" in result.stderr
+    files.npy("q.npy", queries)
+    database.ingest("t", files.grad("w.safetensors", vectors[:5] + 1), checkpoint="c3", weight=1)
+    database.run("select", "t", "--out", out, *arguments, "--resume").expect(USAGE)
+    assert progress.read_bytes() == kept and out.read_bytes() == expected
+    again = [*arguments, "--at", 2] if more else arguments
+    select(database, out, *again)
+    assert not more or out.read_bytes() == expected
+
+
+def test_two_at_a_time_write_one_whole_file(trained, out):
+    database, path, _, _ = trained
+    arguments = ["select", "t", "--query", path, "--count", 400, "--out", out, "--json"]
+    processes = [database.start(*arguments) for _ in range(4)]
+    for process in processes:
+        finish(process).expect(OK)
+    assert len(out.read_text().splitlines()) == 400
+    assert [p.name for p in out.parent.glob("chosen*")] == ["chosen.jsonl"]
+
+
+def test_queries_and_statements_that_do_not_fit_are_refused(trained, out, tmp_path):
+    database, path, _, _ = trained
+    for arguments, status in (
+        (["--query", tmp_path / "none.npy"], BAD_INPUT), (["--query", path, "--where", "TRUE) TOP 5 --"], USAGE),
+        (["--query", path, "--precondition", "none"], USAGE), (["--query", path, "--checkpoint", "x"], USAGE),
+        (["--query", path, "--reduce", "least"], USAGE),
+    ):  # fmt: skip
+        database.run("select", "t", "--count", 3, "--out", out, *arguments).expect(status)
+        assert list(tmp_path.glob("chosen*")) == []

@@ -54,15 +54,12 @@ public final class Coreset {
         directory = try RowDirectory(scope)
         copier = try RowCopier(scope.view, scope.columns)
         filter = directory.filter(scope.view)
-        let identity = try database.catalog.document(
-            Catalog.Key.database, as: DatabaseDocument.self)
         progress = try SelectionProgress(
             output: options.output,
             question: """
-                coreset of table \(scope.view.table.document.table) of \(identity?.created ?? ""), \
-                snapshot \(scope.view.snapshot), checkpoint \(scope.checkpoint.checkpoint), layers \
-                \(scope.columns.map { "\($0.layer.number)" }.joined(separator: " ")), \
-                \(options.size), where \(options.scope.condition ?? "")
+                coreset of \(try options.scope.statement(score: "self"))
+                \(options.size.limit), of \(try database.identity), table \
+                \(scope.view.table.document.table), snapshot \(scope.view.snapshot)
                 """)
         state = CoresetState(rowCount: directory.rows.count)
         if options.resumes {

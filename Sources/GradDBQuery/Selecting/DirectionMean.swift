@@ -23,7 +23,7 @@ struct DirectionMean {
         let count = directory.units.count
         let runs = min(Self.runs, count)
         let done = Atomic<Int>(0)
-        let sums = try Parallel.map(runs, threads: scope.threads) { [self] run, _ in
+        let sums = try Parallel.map(runs, threads: scope.threads) { [self] run in
             var sums = scope.columns.map { [Double](repeating: 0, count: $0.layer.dims) }
             for unit in run * count / runs..<(run + 1) * count / runs {
                 try scope.cancellation.check()

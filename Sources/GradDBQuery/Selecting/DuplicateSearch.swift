@@ -188,7 +188,7 @@ struct Signatures: Sendable {
         let done = Atomic<Int>(0)
         let identities = try Parallel.map(
             directory.units.count, threads: search.scope.threads
-        ) { [slots] unit, _ in
+        ) { [slots] unit in
             try search.scope.cancellation.check()
             let start = directory.starts[unit]
             let ordinals = (start..<directory.starts[unit + 1])

@@ -29,7 +29,7 @@ package struct RowDirectory: Sendable {
     package init(_ scope: SelectionScope) throws {
         let units = scope.view.units(of: scope.checkpoint)
         let copier = try RowCopier(scope.view, scope.columns)
-        let parts = try Parallel.map(units.count, threads: scope.threads) { index, _ in
+        let parts = try Parallel.map(units.count, threads: scope.threads) { index in
             try scope.cancellation.check()
             return try Self.unit(units[index], scope.view, copier)
         }
@@ -94,7 +94,7 @@ package struct RowDirectory: Sendable {
                 groups.append([place])
             }
         }
-        let found = try Parallel.map(groups.count, threads: scope.threads) { [groups] number, _ in
+        let found = try Parallel.map(groups.count, threads: scope.threads) { [groups] number in
             try scope.cancellation.check()
             let group = groups[number]
             let columns = try copier.copy(

@@ -98,3 +98,12 @@ package struct SelectionProgress: Sendable {
         }
     }
 }
+
+extension Database {
+    /// What tells databases apart, wherever they lie.
+    var identity: String {
+        get throws {
+            try catalog.document(Catalog.Key.database, as: DatabaseDocument.self)?.created ?? ""
+        }
+    }
+}

@@ -12,7 +12,15 @@ public enum SelectionSize: Sendable, Equatable {
         switch self {
         case .count(let wanted): min(wanted, count)
         case .percent(let percent):
-            min(count, Int((Double(count) * percent / 100).rounded(.up)))
+            BoundLimits.rows(.percent(percent), of: count)
+        }
+    }
+
+    /// What stands behind TOP.
+    package var limit: String {
+        switch self {
+        case .count(let count): "\(count)"
+        case .percent(let percent): "\(percent)%"
         }
     }
 

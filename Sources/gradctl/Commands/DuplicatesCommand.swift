@@ -48,7 +48,7 @@ struct DuplicatesCommand: ParsableCommand {
         let started = ContinuousClock.now
         var scope = SelectionScopeOptions(table: table)
         scope.version = at
-        scope.checkpoint = checkpoint
+        scope.checkpoints = checkpoint.map { [$0] } ?? []
         scope.layers = layers
         scope.condition = condition
         scope.threads = globals.threadCount

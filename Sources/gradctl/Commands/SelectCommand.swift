@@ -27,9 +27,9 @@ struct SelectCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Vectors of the task.", valueName: "file")) var query: String?
 
     @Option(help: "Of the scores against several vectors: mean, max or sum (default: mean).")
-    var reduce: Reduction?
+    var reduce: InfluenceOptions.Reduction?
 
-    @Option(help: "cosine or dot (default: cosine).") var measure: Score?
+    @Option(help: "cosine or dot (default: cosine).") var measure: InfluenceOptions.Measure?
 
     @Flag(help: "Cover all rows.") var coreset = false
 
@@ -64,9 +64,6 @@ struct SelectCommand: ParsableCommand {
     var at: String?
 
     @Flag(help: "Go on from FILE.progress.") var resume = false
-
-    enum Reduction: String, ExpressibleByArgument, CaseIterable { case mean, max, sum }
-    enum Score: String, ExpressibleByArgument, CaseIterable { case cosine, dot }
 
     func validate() throws {
         guard (query == nil) == coreset else {
@@ -119,7 +116,7 @@ struct SelectCommand: ParsableCommand {
     private func scope(_ cancellation: Cancellation) -> SelectionScopeOptions {
         var scope = SelectionScopeOptions(table: table)
         scope.version = at
-        scope.checkpoint = checkpoints.first
+        scope.checkpoints = checkpoints
         scope.layers = layers
         scope.condition = condition
         scope.threads = globals.threadCount
@@ -130,9 +127,19 @@ struct SelectCommand: ParsableCommand {
     private func choose(
         _ database: Database, _ size: SelectionSize, _ bar: StageBar, _ cancellation: Cancellation
     ) throws -> SelectionResult {
-        var options = CoresetOptions(scope(cancellation), size: size, output: out)
+        guard let query else {
+            var options = CoresetOptions(scope(cancellation), size: size, output: out)
+            options.resumes = resume
+            return try Coreset(database, options).run { bar.update($0, share: $1) }
+        }
+        var options = InfluenceOptions(
+            scope(cancellation), query: query, size: size, output: out)
+        options.reduction = reduce ?? .mean
+        options.measure = measure ?? .cosine
+        options.preconditioner = precondition
         options.resumes = resume
-        return try Coreset(database, options).run { bar.update($0, share: $1) }
+        var selection = try InfluenceSelection(database, options)
+        return try selection.run { bar.update($0, share: $1) }
     }
 
     private func report(_ result: SelectionResult, seconds: Double) throws {
@@ -155,3 +162,6 @@ struct SelectCommand: ParsableCommand {
         try Console.print(object.text)
     }
 }
+
+extension InfluenceOptions.Reduction: ExpressibleByArgument {}
+extension InfluenceOptions.Measure: ExpressibleByArgument {}
