@@ -34,7 +34,8 @@ struct Gradctl: ParsableCommand {
             CommitCommand.self, StagedCommand.self, RecodeCommand.self, PreconditionCommand.self,
             QueryCommand.self,
             ExplainCommand.self, InfoCommand.self, SnapshotsCommand.self,
-            TagCommand.self, CheckCommand.self, BenchCommand.self,
+            TagCommand.self, SelectCommand.self, DuplicatesCommand.self,
+            CheckCommand.self, BenchCommand.self,
         ])
 }
 

@@ -18,13 +18,12 @@ package struct Int8Codec: RotatedCodec {
     }
 
     package func decode(
-        _ bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
+        rotated bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
         into target: UnsafeMutableBufferPointer<Float>
     ) {
         for i in 0..<dims {
             target[i] = Float(Int8(bitPattern: bytes[i])) * statistics.scale
         }
-        if let x = target.baseAddress { rotated.rotation.applyInverse(x, kernels: kernels) }
     }
 
     package func encodeQuery(_ query: [Float]) throws(EncodingFailure) -> EncodedQuery {

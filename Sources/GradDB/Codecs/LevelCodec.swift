@@ -43,13 +43,10 @@ extension LevelCodec {
     }
 
     package func decode(
-        _ bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
+        rotated bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
         into target: UnsafeMutableBufferPointer<Float>
     ) {
         for i in 0..<dims { target[i] = Float(level(bytes, i)) * statistics.scale }
-        if let x = target.baseAddress {
-            rotated.rotation.applyInverse(x, kernels: rotated.kernels)
-        }
     }
 
     package func encodeQuery(_ query: [Float]) throws(EncodingFailure) -> EncodedQuery {

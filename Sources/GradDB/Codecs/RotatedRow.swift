@@ -73,6 +73,11 @@ package protocol RotatedCodec: Codec {
     func encode(
         rotated x: UnsafePointer<Float>, into bytes: UnsafeMutableRawPointer
     ) -> RowStatistics
+
+    /// Decodes a row in the basis that it was quantised in.
+    func decode(
+        rotated bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
+        into target: UnsafeMutableBufferPointer<Float>)
 }
 
 extension RotatedCodec {
@@ -84,6 +89,16 @@ extension RotatedCodec {
         guard let x = row.baseAddress, let bytes = target.baseAddress else { return .zero }
         try rotated.rotate(x)
         return encode(rotated: x, into: bytes)
+    }
+
+    package func decode(
+        _ bytes: UnsafeRawBufferPointer, _ statistics: RowStatistics,
+        into target: UnsafeMutableBufferPointer<Float>
+    ) {
+        decode(rotated: bytes, statistics, into: target)
+        if let x = target.baseAddress {
+            rotated.rotation.applyInverse(x, kernels: rotated.kernels)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ package enum ScoreTerm: Sendable {
     case integers(factor: Int64, addend: Int64, scale: Double)
 
     /// Adds to `dots[r]` the dot product of row r, whose sum is `sums[r * step]`.
-    func add(
+    package func add(
         _ sums: UnsafePointer<Accumulator>, step: Int, rows: [RowStatistics],
         to dots: UnsafeMutablePointer<Double>
     ) {

@@ -141,4 +141,29 @@ final class ScoreTable: @unchecked Sendable {
         guard let position = rows.position(of: row), isPresent[position] else { return nil }
         return values[answer * count + position]
     }
+
+    // MARK: keeping it
+
+    /// All of it as numbers: scores, then a bit for each row that has one.
+    var numbers: [UInt64] {
+        var present = [UInt64](repeating: 0, count: (count + 63) / 64)
+        for position in 0..<count where isPresent[position] {
+            present[position / 64] |= 1 << UInt64(position % 64)
+        }
+        return values.map(\.bitPattern) + present
+    }
+
+    /// Takes the numbers of a table of the same answers and rows.
+    ///
+    /// - Returns: whether they are as many as this table has.
+    func restore(_ numbers: ArraySlice<UInt64>) -> Bool {
+        guard numbers.count == values.count + (count + 63) / 64 else { return false }
+        let first = numbers.startIndex
+        for index in values.indices { values[index] = Double(bitPattern: numbers[first + index]) }
+        for position in 0..<count {
+            let word = numbers[first + values.count + position / 64]
+            isPresent[position] = word >> UInt64(position % 64) & 1 == 1
+        }
+        return true
+    }
 }

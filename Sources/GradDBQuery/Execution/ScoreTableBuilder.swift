@@ -45,14 +45,14 @@ struct ScoreTableBuilder {
         return table
     }
 
-    private func weight(_ checkpoint: BoundCheckpoint) -> Double? {
+    func weight(_ checkpoint: BoundCheckpoint) -> Double? {
         query.isWeighted ? checkpoint.weight : nil
     }
 
     // MARK: reductions
 
     /// An answer for each query of a part.
-    private mutating func each(_ range: Range<Int>, _ rows: TableRows) throws -> ScoreTable {
+    mutating func each(_ range: Range<Int>, _ rows: TableRows) throws -> ScoreTable {
         let part = QueryPart(query, range, options: options)
         let table = ScoreTable(answers: range.count, rows: rows)
         for (number, checkpoint) in query.checkpoints.enumerated() {
@@ -108,7 +108,7 @@ struct ScoreTableBuilder {
     // MARK: scans
 
     /// Scores all rows of a checkpoint against a part of the queries.
-    private mutating func scan(
+    mutating func scan(
         _ part: QueryPart, _ checkpoint: Int,
         _ consume: @escaping @Sendable (RowScorer, GroupScores) -> Void
     ) throws {
@@ -158,7 +158,7 @@ struct ScoreTableBuilder {
             })
     }
 
-    private func refuseOverflow(_ table: ScoreTable) throws {
+    func refuseOverflow(_ table: ScoreTable) throws {
         for answer in 0..<table.answers {
             try table.forEach(answer: answer) { row, score in
                 guard score.isFinite else {
