@@ -243,7 +243,7 @@ class Question:
             rows = [row for row in complete if str(self.table.rows[row]["id"]) == str(value)]
         if not rows:
             raise Refused("no such row", place)
-        ids = [self.table.rows[row]["id"] for row in rows]
+        ids = [value] if kind == "row" else [self.table.rows[row]["id"] for row in rows]
         names = [f"ROW {i}" if isinstance(i, int) else "ROW '" + i.replace("'", "''") + "'" for i in ids]
         return names, [[{layer: c.vectors[layer][row] for layer in self.table.layers} for row in rows]
                        for c, _ in self.chosen]

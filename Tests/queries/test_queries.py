@@ -1,7 +1,6 @@
 """Every statement of the *.test files: the files say what the oracle says, and so does gradctl."""
 
 import json
-import os
 
 import pytest
 
@@ -14,13 +13,6 @@ from query_tables import graddb
 
 FILES = query_files.all_files()
 BLOCKS = [pytest.param(block, id=f"{file.path.stem}:{block.line}") for file in FILES for block in file.blocks]
-
-
-@pytest.fixture(scope="session")
-def stored(tmp_path_factory):
-    if not os.access(graddb.GRADCTL, os.X_OK):
-        pytest.exit(f"no gradctl at {graddb.GRADCTL}: build it, or set GRADCTL", returncode=2)
-    return query_tables.Stored(tmp_path_factory.mktemp("queries"), answers.tables(), answers.vectors())
 
 
 def test_every_pair_of_clauses_stands_in_some_statement():

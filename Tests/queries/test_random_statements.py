@@ -1,0 +1,46 @@
+"""Random statements, many to a run of gradctl, against the oracle."""
+
+import json
+import random
+
+import pytest
+
+import answers
+import query_files
+import query_oracle
+import random_statements
+import statement_reader
+from query_tables import graddb
+
+PARAMETERS = {"q": "three.safetensors"}
+BATCHES, STATEMENTS = 4 * graddb.SCALE, 60
+TOLERANCE = 1e-6
+
+
+def answered(chance):
+    """(statement, answer) of as many as a batch has, with orders that rounding cannot change."""
+    found = []
+    while len(found) < STATEMENTS:
+        text = random_statements.statement(chance)
+        question = query_oracle.question(
+            answers.tables(), answers.vectors(), PARAMETERS, statement_reader.read(text))
+        rows = question.answer()
+        if question.clarity > 2 * TOLERANCE:
+            found.append((text, query_files.rows_text(rows)))
+    return found
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_random_statements_answer_what_the_oracle_says(stored, batch):
+    expected = answered(random.Random(batch))
+    stored.need("small")
+    script = stored.files.write("random.gql", ";\n".join(text for text, _ in expected))
+    said = stored.database.run("query", "-f", script, "--param", f"q={PARAMETERS['q']}", "--format", "json",
+                               cwd=stored.files.directory).expect(graddb.OK)
+    decoder, place, wrong = json.JSONDecoder(), 0, []
+    for text, rows in expected:
+        place += len(said.text[place:]) - len(said.text[place:].lstrip())
+        found, place = decoder.raw_decode(said.text, place)
+        differences = query_files.differences(rows, query_files.rows_text(found), TOLERANCE)
+        wrong += [f"{text}\n  {differences[0]}"] if differences else []
+    assert not wrong, "\n".join([f"{len(wrong)} answers differ:", *wrong])
