@@ -35,8 +35,8 @@ def forms(s):
     if s.measure != "self":
         kind, value, _ = s.source
         of_checkpoint = kind == "file" and "{checkpoint}" in value
-        found |= {("TO", {"row": "ROW", "rows": "ROWS WHERE"}.get(kind, kind) + " of a checkpoint" * of_checkpoint),
-                  ("reduction", s.reduction)}
+        kind = {"row": "ROW", "rows": "ROWS WHERE"}.get(kind, kind)
+        found |= {("TO", "file of a checkpoint" if of_checkpoint else kind), ("reduction", s.reduction)}
     if s.explain:
         found.add(("EXPLAIN", s.explain))
     if s.per_layer:

@@ -26,7 +26,8 @@ SESSION = """cd "$(cat "$SESSION/directory")"; . "$SESSION/variables" 2>/dev/nul
 # What differs from run to run, and what is written for it.
 VOLATILE = [(re.compile(r"\b\d[\d.]*( ?(?:µs|us|ms|s|[kKMG]B/s|GMAC/s|rows/s))\b"), r"…\1"),
             (re.compile(r'("(?:seconds|gb_per_s|time)": )[^,}]+'), r"\1…"),
-            (re.compile(r"\b(kernel|threads): \S+"), r"\1: …"), (re.compile(r"\bseconds [\d.e-]+"), "seconds …")]
+            (re.compile(r"\b(kernel|threads): \S+"), r"\1: …"),
+            (re.compile(r"\bseconds [\d.e-]+"), "seconds …")]
 
 
 @dataclass
@@ -96,7 +97,7 @@ def same(expected, actual):
     found = re.fullmatch(pattern, actual, re.DOTALL)
     wanted = [float(text) for part in parts for text in part[1::2]]
     return found is not None and all(
-        abs(float(text) - value) <= 2e-6 * max(abs(value), 1e-3) + 1e-6 for text, value in zip(found.groups(), wanted))
+        abs(float(text) - value) <= 2e-6 * abs(value) + 1e-6 for text, value in zip(found.groups(), wanted))
 
 
 def statements(steps):

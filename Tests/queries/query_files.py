@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PLAIN = re.compile(r"(?=[^\W\d]|\$)[\w /$'.+:*@\[\]-]*(?<! )")  # strings that cannot be taken for something else
+# Strings that cannot be taken for something else.
+PLAIN = re.compile(r"(?=[^\W\d]|\$)[\w /$'.+:*@\[\]-]*(?<! )")
 FLOAT = re.compile(r"-?(\d+\.?\d*(e[+-]?\d+)?|inf)")
 
 

@@ -174,7 +174,8 @@ class Question:
             return None
         place, name = self.statement.clauses["PRECONDITION"]
         found = self.table.preconditioners.get(name)
-        if found is None or any((layer, c.name) not in found for layer in self.layers for c, _ in self.chosen):
+        parts = [(layer, c.name) for layer in self.layers for c, _ in self.chosen]
+        if found is None or any(part not in found for part in parts):
             raise Refused(f"no preconditioner {name} for all layers and checkpoints", place)
         return found
 
@@ -216,7 +217,7 @@ class Question:
         kind, value, place = statement.source
         if kind in ("row", "rows"):
             return self.row_vectors(kind, value, place)
-        name = statement.source_text.strip("'").replace("''", "'") if kind == "file" else statement.source_text
+        name = value
         if kind == "parameter" and value[1:] not in self.parameters:
             raise Refused(f"nothing is bound to {value}", place)
         path = value if kind == "file" else self.parameters[value[1:]]

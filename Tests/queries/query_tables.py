@@ -136,8 +136,9 @@ def example(name):
 
 def example_files():
     found = {path: {layer: eighths(rows, dims, path, layer) for layer, dims in EXAMPLE_LAYERS.items()}
-             for path, rows in (("q.safetensors", 1), ("generations.safetensors", 2), ("howdy.safetensors", 3),
-                                ("howdy-ckpt-100.safetensors", 2), ("howdy-ckpt-300.safetensors", 2))}
+             for path, rows in (
+                 ("q.safetensors", 1), ("generations.safetensors", 2), ("howdy.safetensors", 3),
+                 ("howdy-ckpt-100.safetensors", 2), ("howdy-ckpt-300.safetensors", 2))}
     found["q.safetensors"] |= {"grad": eighths(1, 4, "q"), "out": eighths(1, 3, "q")}  # the table tokens
     return found
 

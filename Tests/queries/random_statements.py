@@ -9,6 +9,9 @@ SOURCES = [
     "ROW 'code-1'", "ROWS WHERE id IN ('web-1', 'none-0')", "ROWS WHERE row = 5 OR row = 10",
 ]  # fmt: skip
 
+GROUPS = ["sum", "mean", "max", "min", "count"]
+ENDS = [[], ["TOP 3"], ["BOTTOM 2"], ["TOP 2", "BOTTOM 2"], ["TOP 15%"], ["ALL"], ["BOTTOM 7.5%"]]
+
 
 def quoted(text):
     return "'" + text.replace("'", "''") + "'"
@@ -25,7 +28,8 @@ def number(random, depth):
         return f"({inner} {random.choice('+-*/%')} {number(random, depth - 1)})"
     if kind == 7:
         return random.choice([
-            f"{random.choice(['abs', 'floor', 'ceil', 'round'])}({inner})", f"length({string(random, depth - 1)})",
+            f"{random.choice(['abs', 'floor', 'ceil', 'round'])}({inner})",
+            f"length({string(random, depth - 1)})",
             f"coalesce({inner}, {number(random, depth - 1)})"])
     return f"(- {inner})"
 
@@ -94,8 +98,8 @@ def statement(random):
     if random.random() < 0.2:
         head += "self"
     else:
-        measure, reduction = random.choice(["dot", "cosine"]), random.choice(["", "EACH", "MEAN", "SUM", "MAX"])
-        head += f"{measure} TO {random.choice(SOURCES)} {reduction}"
+        reduction = random.choice(["", "EACH", "MEAN", "SUM", "MAX"])
+        head += f"{random.choice(['dot', 'cosine'])} TO {random.choice(SOURCES)} {reduction}"
     across = ["ALL", "'step-1'", "'step-1' WEIGHT -0.5"]
     if at != "AT 1 ":
         across += ["'step-2', 'step-1'", "'step-1' WEIGHT 2e-5, 'step-2' WEIGHT 1e-5"]
@@ -103,8 +107,8 @@ def statement(random):
         *sometimes("LAYERS " + random.choice(["'*.mlp'", "'head'", "'layers.0.*', 'head'"])),
         *sometimes("ACROSS " + random.choice(across), 0.5),
         *sometimes("WHERE " + condition(random), 0.7),
-        *([f"GROUP BY {group} WITH {random.choice(['sum', 'mean', 'max', 'min', 'count'])}"] if group else []),
-        *random.choice([[], ["TOP 3"], ["BOTTOM 2"], ["TOP 2", "BOTTOM 2"], ["TOP 15%"], ["ALL"], ["BOTTOM 7.5%"]]),
+        *sometimes(f"GROUP BY {group} WITH {random.choice(GROUPS)}", bool(group)),
+        *random.choice(ENDS),
         *random.choice([[], [], ["EXACT"], ["CONFIDENCE 0.99"]]),
     ]  # fmt: skip
     random.shuffle(clauses)

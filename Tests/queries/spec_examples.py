@@ -24,7 +24,7 @@ def statements():
 
 def file():
     """The file as the specification wants it: answers where it had them."""
-    known = {block.statement: block.answer for block in query_files.load(PATH).blocks} if PATH.exists() else {}
+    known = {block.statement: block.answer for block in query_files.load(PATH).blocks}
     found = query_files.QueryFile(PATH, HEAD)
     found.directives["param"] = re.findall(r"^param: (.*)$", HEAD, re.MULTILINE)
     found.blocks = [query_files.Block("", text, known.get(text, ""), found, 0) for text in statements()]

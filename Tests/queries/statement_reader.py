@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import conditions
-from query_words import Reader, Refused, number
+from query_words import Reader, Refused
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -183,4 +183,3 @@ CLAUSES = {
     "WHERE": conditions.parse, "GROUP": group, "TOP": end, "BOTTOM": end,
     "ALL": lambda reader: True, "EXACT": lambda reader: True, "CONFIDENCE": confidence, "BUDGET": budget,
 }  # fmt: skip
-__all__ = ["Refused", "Statement", "number", "read", "split"]

@@ -52,8 +52,10 @@ def tensor(path, name):
 def tables(session):
     """The tables that the document makes."""
     def table(name, fields, rows, checkpoints, layers=("grad",), unit="example"):
-        there = [query_oracle.Checkpoint(checkpoint, weight, {layer: tensor(path, layer) for layer in layers},
-                                         np.ones(len(rows), bool)) for checkpoint, weight, path in checkpoints]
+        there = []
+        for checkpoint, weight, path in checkpoints:
+            vectors = {layer: tensor(path, layer) for layer in layers}
+            there.append(query_oracle.Checkpoint(checkpoint, weight, vectors, np.ones(len(rows), bool)))
         return query_oracle.Table(name, list(layers), fields, rows, there, unit)
 
     def read(path):
@@ -95,7 +97,8 @@ def test_a_statement_answers_what_the_oracle_says(session, tables, words):
     if "EXPLAIN" in text or "sorce" in text:
         pytest.skip("no answer")
     parameters = dict(value.split("=", 1) for flag, value in zip(words, words[1:]) if flag == "--param")
-    question = query_oracle.question(tables, QueryFiles(session.directory), parameters, statement_reader.read(text))
+    files = QueryFiles(session.directory)
+    question = query_oracle.question(tables, files, parameters, statement_reader.read(text))
     expected = query_files.rows_text(question.answer())
     flags = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
     said = graddb.run("query", text, *flags, "--quiet", "--json", "--db", session.database,
@@ -105,6 +108,6 @@ def test_a_statement_answers_what_the_oracle_says(session, tables, words):
 
 
 def test_nothing_is_left_in_the_repository(session):
-    changed = subprocess.run(["git", "status", "--porcelain", "tools"], cwd=cookbook.ROOT, capture_output=True,
-                             text=True)
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "tools"], cwd=cookbook.ROOT, capture_output=True, text=True)
     assert changed.returncode != 0 or "cookbook" not in changed.stdout

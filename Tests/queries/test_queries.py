@@ -1,5 +1,7 @@
 """Every statement of the *.test files: the files say what the oracle says, and so does gradctl."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -34,7 +36,8 @@ def test_gradctl_says_what_the_file_says(stored, block):
     for name in stored.tables:
         if name in block.statement or name == "small":
             stored.need(name)
-    arguments = [word for name, value in block.file.parameters.items() for word in ("--param", f"{name}={value}")]
+    parameters = block.file.parameters.items()
+    arguments = [word for name, value in parameters for word in ("--param", f"{name}={value}")]
     said = stored.database.run("query", block.statement, *arguments, "--quiet", "--format", block.file.format,
                                cwd=stored.files.directory)
     if block.answer.startswith("error "):
@@ -84,4 +87,4 @@ def csv_cells(text):
     def plain(cell):
         return f"{float(cell):.9g}" if query_files.FLOAT.fullmatch(cell) else cell
 
-    return [[plain(c) for c in record] for record in query_files.csv.reader(query_files.io.StringIO(text, newline=""))]
+    return [[plain(c) for c in record] for record in csv.reader(io.StringIO(text, newline=""))]

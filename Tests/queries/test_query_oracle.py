@@ -15,7 +15,8 @@ from query_words import Reader, Refused
 def table():
     """Three rows of two dims; the second checkpoint lacks the last one."""
     early = Checkpoint("early", 2.0, {"g": np.array([[1.0, 0], [0, 2], [3, 4]])}, np.array([True] * 3))
-    late = Checkpoint("late", 10.0, {"g": np.array([[1.0, 1], [2, 0], [9, 9]])}, np.array([True, True, False]))
+    has = np.array([True, True, False])
+    late = Checkpoint("late", 10.0, {"g": np.array([[1.0, 1], [2, 0], [9, 9]])}, has)
     rows = [{"id": "a", "s": "x"}, {"id": "b", "s": None}, {"id": "c", "s": "x"}]
     return Table("t", ["g"], {"s": "string"}, rows, [early, late])
 
@@ -70,7 +71,8 @@ def test_three_valued_logic(a, b, both, either, opposite):
     for text, expected in (("a AND b", both), ("b AND a", both), ("a OR b", either), ("b OR a", either),
                            ("NOT a", opposite)):
         node = conditions.parse(Reader(text))
-        assert conditions.Condition(node, {"a": "bool", "b": "bool"}, {}).truth(node, {"a": a, "b": b}) is expected
+        condition = conditions.Condition(node, {"a": "bool", "b": "bool"}, {})
+        assert condition.truth(node, {"a": a, "b": b}) is expected
 
 
 @pytest.mark.parametrize("text", ["a +", "1 < 2 < 3", "a = 'x", "(a", "a IN ()", "NOT", "a LIKE 5", "a b"])
