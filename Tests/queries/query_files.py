@@ -127,6 +127,16 @@ def rounded(score):
     return None if score is None else float(f"{score:.9g}")
 
 
+def documents(text):
+    """JSON documents that stand one after the other."""
+    decoder, place, found = json.JSONDecoder(), 0, []
+    while text[place:].strip():
+        place += len(text[place:]) - len(text[place:].lstrip())
+        document, place = decoder.raw_decode(text, place)
+        found.append(document)
+    return found
+
+
 # ---- comparing ----
 
 

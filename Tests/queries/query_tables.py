@@ -245,6 +245,7 @@ class Stored:
         self.files = gradient_files.Files(directory)
         self.database = graddb.Database(directory / "db").init()
         self.tables, self.made = tables, set()
+        self.answers = {}  # of test_queries, by file
         for path, tensors in files.items():
             self.write(path, tensors)
         self.write("other.safetensors", files["own.safetensors"])  # by another projector
