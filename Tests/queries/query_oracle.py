@@ -175,8 +175,10 @@ class Question:
         place, name = self.statement.clauses["PRECONDITION"]
         found = self.table.preconditioners.get(name)
         parts = [(layer, c.name) for layer in self.layers for c, _ in self.chosen]
-        if found is None or any(part not in found for part in parts):
-            raise Refused(f"no preconditioner {name} for all layers and checkpoints", place)
+        if found is None:
+            raise Refused(f"no preconditioner {name}", place)
+        if any(part not in found for part in parts):
+            raise Refused(f"{name} has not all layers and checkpoints")
         return found
 
     def selected(self):

@@ -97,7 +97,9 @@ def compare_plan(block, said):
     for node in walk(plan):
         assert {"operator", "detail", "estimate", "inputs"} <= set(node), node
         assert ("actual" in node) == (block.answer != "plan"), node
-    assert said.line["chosen"] and {"plan", "seconds", "bytes", "reason"} <= set(*said.line["rejected"][:1])
+    assert said.line["chosen"] and said.line["statement"]
+    for other in said.line["rejected"]:
+        assert {"plan", "seconds", "bytes", "reason"} <= set(other), other
     if block.answer != "plan":
         assert block.answer == f"plan\t{plan['actual']['rows']} rows"
 
