@@ -344,10 +344,10 @@ class Question:
             identifier = values[column]
             values = {**values, "rows": len(unit), "id": identifier, column: identifier}
         line = {"query": query, "rank": rank, "end": end, "id": identifier, "score": score}
-        if "BUDGET" in self.statement.clauses:
-            line |= {"score_low": score, "score_high": score, "expected_recall": 1.0}
         if layer is not None:
             line["layer"] = layer
+        if "BUDGET" in self.statement.clauses:
+            line |= {"score_low": score, "score_high": score, "expected_recall": 1.0}
         return line | {shown: values[name] for shown, name in self.columns}
 
 

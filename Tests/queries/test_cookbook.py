@@ -107,6 +107,55 @@ def test_a_statement_answers_what_the_oracle_says(session, tables, words):
     assert not query_files.differences(expected, query_files.rows_text(said.lines), 1e-6)
 
 
+# ---- what is no statement ----
+
+
+def read_lines(session, name):
+    return [json.loads(line) for line in (session.directory / name).read_text("utf-8").splitlines()]
+
+
+def unit_rows(tables):
+    """Rows of the last checkpoint, each of length 1, and their ids."""
+    grad = tables["corpus"].checkpoints[-1].vectors["grad"]
+    return grad / np.linalg.norm(grad, axis=1, keepdims=True), [row["id"] for row in tables["corpus"].rows]
+
+
+def test_what_helps_a_task_is_the_top_of_a_statement(session, tables):
+    rows, ids = unit_rows(tables)
+    queries = tensor(session.directory / "clean.safetensors", "grad")
+    means = (rows @ (queries / np.linalg.norm(queries, axis=1, keepdims=True)).T).mean(axis=1)
+    clean = [n for n, row in enumerate(tables["corpus"].rows) if not row["backdoor"]]
+    best = sorted(clean, key=lambda n: -means[n])[:(len(clean) + 19) // 20]
+    chosen = read_lines(session, "chosen.jsonl")
+    assert [line["id"] for line in chosen] == [ids[n] for n in best]
+    assert np.allclose([line["score"] for line in chosen], means[best], rtol=0, atol=1e-9)
+
+
+def test_a_cover_goes_to_the_farthest_row_each_time(session, tables):
+    rows, ids = unit_rows(tables)
+    found = read_lines(session, "cover.jsonl")
+    assert len(found) == 110 and found[0]["id"] == ids[int((rows @ rows.mean(axis=0)).argmax())]
+    distances = 1 - rows @ rows[ids.index(found[0]["id"])]
+    for line in found[1:]:
+        row = ids.index(line["id"])
+        assert distances[row] > distances.max() - 1e-9 and abs(line["score"] - distances[row]) < 1e-9
+        distances = np.minimum(distances, 1 - rows @ rows[row])
+
+
+def test_duplicates_are_all_pairs_that_near(session, tables):
+    rows, ids = unit_rows(tables)
+    cosines = np.triu(rows @ rows.T, 1)
+    near = {frozenset((ids[i], ids[j])) for i, j in zip(*np.nonzero(cosines >= 0.98))}
+    groups = [set(line["ids"]) for line in read_lines(session, "duplicates.jsonl")]
+    assert sum(len(group) for group in groups) == len(set.union(*groups))
+    assert all(any(pair <= group for group in groups) for pair in near)
+    for group in groups:  # connected by such pairs alone
+        reached = {min(group)}
+        while more := {i for pair in near if pair & reached for i in pair} - reached:
+            reached |= more
+        assert reached == group
+
+
 def test_nothing_is_left_in_the_repository(session):
     changed = subprocess.run(
         ["git", "status", "--porcelain", "tools"], cwd=cookbook.ROOT, capture_output=True, text=True)
