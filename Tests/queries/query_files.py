@@ -142,7 +142,7 @@ def documents(text):
 
 def differences(expected, actual, tolerance):
     """Where two answers differ: a list of messages. Scores may be off by `tolerance` times the
-    largest score; other numbers with a point by 1e-8 of themselves."""
+    largest score, as other columns called score…; other numbers with a point by 1e-8 of themselves."""
     want, got = expected.split("\n"), actual.split("\n")
     if len(want) != len(got):
         return [f"{len(got)} lines, not {len(want)}"]

@@ -1,4 +1,4 @@
-"""Random statements over the table `small`: every clause by chance, conditions of random shape."""
+"""Random statements over `small` and `conditioned`: every clause by chance, conditions of random shape."""
 
 STRINGS = ["", "web", "book", "howdy", "STRASSE", "größe", "a_b", "it's", " ", "wide", "e", "9"]
 INTEGERS = ["0", "1", "-1", "2", "7", "17", "64", "512", "9007199254740993", "-9223372036854775808"]
@@ -9,6 +9,7 @@ SOURCES = [
     "ROW 'code-1'", "ROWS WHERE id IN ('web-1', 'none-0')", "ROWS WHERE row = 5 OR row = 10",
 ]  # fmt: skip
 
+STATES = [["", "", "AT 1 ", "AT 2 ", "AT 'final' "], ["", "AT 8 ", "AT 'prepared' "]]
 GROUPS = ["sum", "mean", "max", "min", "count"]
 ENDS = [[], ["TOP 3"], ["BOTTOM 2"], ["TOP 2", "BOTTOM 2"], ["TOP 15%"], ["ALL"], ["BOTTOM 7.5%"]]
 
@@ -91,10 +92,12 @@ def statement(random):
         return [text] if random.random() < share else []
 
     group = random.choice(["source", "flagged", "tokens", "loss"]) if random.random() < 0.3 else None
-    at = random.choice(["", "", "AT 1 ", "AT 2 ", "AT 'final' "])
-    columns = ["rows", "score"] if group else ["row", "source", "checkpoint", "score AS s"]
+    conditioned = random.random() < 0.3
+    at = random.choice(STATES[conditioned])
+    table = "conditioned" if conditioned else "small"
+    columns = ["rows", "score"] if group else ["row", "source", "checkpoint", "score AS score_too"]
     layer = random.random() < 0.25
-    head = f"SELECT {', '.join(random.sample(columns, 2))} {'PER LAYER ' * layer}FROM small {at}SCORE "
+    head = f"SELECT {', '.join(random.sample(columns, 2))} {'PER LAYER ' * layer}FROM {table} {at}SCORE "
     if random.random() < 0.2:
         head += "self"
     else:
@@ -106,6 +109,7 @@ def statement(random):
     clauses = [
         *sometimes("LAYERS " + random.choice(["'*.mlp'", "'head'", "'layers.0.*', 'head'"])),
         *sometimes("ACROSS " + random.choice(across), 0.5),
+        *sometimes("PRECONDITION " + random.choice(["fisher", "diagonal"]), float(conditioned)),
         *sometimes("WHERE " + condition(random), 0.7),
         *sometimes(f"GROUP BY {group} WITH {random.choice(GROUPS)}", bool(group)),
         *random.choice(ENDS),

@@ -33,6 +33,7 @@ def answered(chance):
 def test_random_statements_answer_what_the_oracle_says(stored, batch):
     expected = answered(random.Random(batch))
     stored.need("small")
+    stored.need("conditioned")
     script = stored.files.write("random.gql", ";\n".join(text for text, _ in expected))
     said = stored.database.run("query", "-f", script, "--param", f"q={PARAMETERS['q']}", "--format", "json",
                                cwd=stored.files.directory).expect(graddb.OK)
