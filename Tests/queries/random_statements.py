@@ -6,7 +6,8 @@ FLOATS = ["0.5", "2.25", "-1.5", "1e300", "0.0", "9007199254740992.0", ".1", "25
 PATTERNS = ["%", "%e%", "_owdy", "a!_b", "100!%%", "", "%ß%", "__", "%s"]
 SOURCES = [
     "'one.safetensors'", "'three.safetensors'", "$q", "'at-{checkpoint}.safetensors'", "ROW 'web-1'",
-    "ROW 'code-1'", "ROWS WHERE id IN ('web-1', 'none-0', 'book-1')", "ROWS WHERE row = 5 OR row > 9 AND row < 13",
+    "ROW 'code-1'", "ROWS WHERE id IN ('web-1', 'none-0', 'book-1')",
+    "ROWS WHERE row = 5 OR row > 9 AND row < 13",
 ]  # fmt: skip
 
 STATES = [["", "", "AT 1 ", "AT 2 ", "AT 'final' "], ["", "AT 8 ", "AT 'prepared' "]]

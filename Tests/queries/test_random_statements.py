@@ -24,7 +24,9 @@ def answered(chance):
         question = query_oracle.question(
             answers.tables(), answers.vectors(), PARAMETERS, statement_reader.read(text))
         rows = question.answer()
-        if question.clarity > 2 * TOLERANCE:
+        # Rows that are queries have a largest cosine of 1, but for rounding: their order is anybody's.
+        tied = question.statement.measure == "cosine" and "ROWS" in text and "MAX" in text
+        if question.clarity > 2 * TOLERANCE and not tied:
             found.append((text, query_files.rows_text(rows)))
     return found
 
