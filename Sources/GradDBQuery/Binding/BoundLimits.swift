@@ -30,7 +30,7 @@ package struct BoundLimits: Sendable {
         isAll ? (count, 0) : (Self.rows(top, of: count), Self.rows(bottom, of: count))
     }
 
-    private static func rows(_ limit: RowLimit?, of count: Int) -> Int {
+    static func rows(_ limit: RowLimit?, of count: Int) -> Int {
         switch limit {
         case nil: return 0
         case .rows(let rows)?: return rows

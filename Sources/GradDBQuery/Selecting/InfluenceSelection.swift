@@ -130,7 +130,7 @@ public struct InfluenceSelection {
     ///
     /// - Parameter report: called now and then: what is being done, and how much of it is done.
     public mutating func run(report: Duplicates.Progress) throws -> SelectionResult {
-        let filter = try query.predicate?.rows(of: query.view, options.cancellation)
+        let filter = try query.predicate?.rows(of: query.view, options)
         var builder = try ScoreTableBuilder(query, filter: filter, options: options)
         while stepsDone < steps {
             report("scoring", Double(stepsDone) / Double(steps))

@@ -82,7 +82,7 @@ package struct SelectionScope: Sendable {
                 layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
                 target: encoding.codec)
         }
-        filter = try query.predicate?.rows(of: query.view, options.cancellation)
+        filter = try query.predicate?.rows(of: query.view, options.queryOptions)
     }
 
     /// A scan of rows of the checkpoint.
