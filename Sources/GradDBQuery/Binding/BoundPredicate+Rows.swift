@@ -5,8 +5,11 @@ import GradDB
 extension BoundPredicate {
     /// Asks the condition of all rows, run by run, on several threads.
     ///
+    /// - Parameter known: what it says of some runs, by their first rows.
     /// - Throws: `.corrupt`, `.interrupted`.
-    func rows(of view: TableView, _ options: QueryOptions) throws -> RowSet {
+    func rows(
+        of view: TableView, _ options: QueryOptions, known: [UInt64: [Bool]] = [:]
+    ) throws -> RowSet {
         var rows = RowSet(rowCount: view.rowCount)
         if let constant {
             if constant == .yes {
@@ -19,6 +22,7 @@ extension BoundPredicate {
         let starts = try reader.runStarts()
         let masks = try Parallel.map(starts.count, threads: options.threads) { index in
             try options.cancellation.check()
+            if let mask = known[starts[index]] { return mask[...] }
             let run = try reader.run(names, startingAt: starts[index])
             let count = run.columns.first?.value.count ?? run.rows.count
             return try mask(over: run.columns, rowCount: count).prefix(run.rows.count)

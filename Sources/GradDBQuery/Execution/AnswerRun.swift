@@ -58,7 +58,7 @@ struct AnswerRun {
     private mutating func filterRows() throws {
         guard let predicate = query.predicate else { return }
         let started = ContinuousClock.now
-        filter = try predicate.rows(of: query.view, options)
+        filter = try predicate.rows(of: query.view, options, known: choice.filter?.masks ?? [:])
         filterSeconds = (ContinuousClock.now - started).seconds
     }
 

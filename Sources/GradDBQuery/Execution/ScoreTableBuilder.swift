@@ -33,7 +33,7 @@ struct ScoreTableBuilder {
         let table: ScoreTable
         if query.measure == .`self` {
             table = ScoreTable(answers: 1, rows: rows)
-            for checkpoint in query.checkpoints { try addNorms(checkpoint, to: table) }
+            for checkpoint in query.checkpoints.indices { try addNorms(checkpoint, to: table) }
         } else {
             switch query.reduction {
             case .each: table = try each(parts[0], rows)
@@ -121,17 +121,20 @@ struct ScoreTableBuilder {
         request.squaredNorms = query.squaredNorms(at: document)
         let scan = try Scan(request)
         passes.append(
-            try ScanPass("score") { try scan.run { _, scores in consume(scorer, scores) } })
+            try ScanPass("score", checkpoint: checkpoint) {
+                try scan.run { _, scores in consume(scorer, scores) }
+            })
     }
 
     /// `self`: the squared norms of rows, without their vectors, or under a preconditioner gᵀH⁻¹g.
-    private mutating func addNorms(_ checkpoint: BoundCheckpoint, to table: ScoreTable) throws {
+    private mutating func addNorms(_ number: Int, to table: ScoreTable) throws {
+        let checkpoint = query.checkpoints[number]
         let norms = try RowNorms(query.view, layers: query.layers, encodings: query.tiers[0])
         let units = query.view.units(of: checkpoint.document)
         let weight = weight(checkpoint)
         let (query, view, filter, options) = (query, query.view, filter, options)
         passes.append(
-            try ScanPass("norms") {
+            try ScanPass("norms", checkpoint: number) {
                 let rows = try Parallel.map(units.count, threads: options.threads) { number in
                     try options.cancellation.check()
                     let unit = units[number]

@@ -52,12 +52,17 @@ struct SelectionInput: Sendable {
 /// One pass over rows, and what it took.
 struct ScanPass {
     var name: String
+    /// Position among the statement's checkpoints.
+    var checkpoint: Int
     var counters: ScanCounters
     var seconds: Double
 
     /// Runs a scan and takes its time.
-    init(_ name: String, _ body: () throws -> ScanCounters) rethrows {
+    init(
+        _ name: String, checkpoint: Int = 0, _ body: () throws -> ScanCounters
+    ) rethrows {
         self.name = name
+        self.checkpoint = checkpoint
         let started = ContinuousClock.now
         counters = try body()
         seconds = (ContinuousClock.now - started).seconds

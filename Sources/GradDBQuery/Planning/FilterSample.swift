@@ -9,8 +9,9 @@ package struct FilterSample: Sendable {
     package let secondsPerRow: Double
     /// The share of rows that pass.
     package let share: Double
-    /// Which rows passed, run by run: how they lie together decides what has to be read.
-    private let runs: [[Bool]]
+    /// Which rows passed, by the first row of their run: how they lie together decides what has to
+    /// be read, and nobody need ask them again.
+    package let masks: [UInt64: [Bool]]
 
     /// Runs that are looked at, spread over the table.
     private static let count = 3
@@ -19,24 +20,23 @@ package struct FilterSample: Sendable {
     package init(_ predicate: BoundPredicate, _ view: TableView) throws {
         let reader = ColumnReader(view)
         let names = predicate.columns.map(\.name)
-        var runs: [[Bool]] = []
+        var masks: [UInt64: [Bool]] = [:]
         var rows = 0
         let started = ContinuousClock.now
-        var seen: Set<UInt64> = []
         for number in 0..<Self.count {
             let start = view.rowCount / UInt64(Self.count) * UInt64(number)
             guard let (columns, range) = try reader.run(names, atOrAfter: start),
-                seen.insert(range.lowerBound).inserted
+                masks[range.lowerBound] == nil
             else { continue }
             let count = columns.first?.value.count ?? range.count
             let mask = try predicate.mask(over: columns, rowCount: count)
-            runs.append(Array(mask.prefix(range.count)))
+            masks[range.lowerBound] = Array(mask.prefix(range.count))
             rows += range.count
         }
         let seconds = (ContinuousClock.now - started).seconds
-        self.runs = runs
+        self.masks = masks
         secondsPerRow = seconds / Double(max(1, rows))
-        let passed = runs.joined().count { $0 }
+        let passed = masks.values.joined().count { $0 }
         // A condition that nothing passed may yet keep a row or two.
         share = (Double(passed) + 0.5) / Double(rows + 1)
     }
@@ -46,7 +46,7 @@ package struct FilterSample: Sendable {
         guard rows > 1 else { return share }
         var touched = 0
         var pieces = 0
-        for run in runs {
+        for run in masks.values {
             for first in stride(from: 0, to: run.count, by: rows) {
                 pieces += 1
                 if run[first..<min(run.count, first + rows)].contains(true) { touched += 1 }

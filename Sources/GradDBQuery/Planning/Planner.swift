@@ -200,9 +200,8 @@ extension PlanNode {
     mutating func record(_ passes: [ScanPass], checkpoints: Int) {
         guard let first = passes.first else { return }
         guard checkpoints == 1 else {
-            // Parts of the queries follow one another.
             let scans = (0..<checkpoints).map { checkpoint in
-                stride(from: checkpoint, to: passes.count, by: checkpoints).map { passes[$0] }
+                passes.filter { $0.checkpoint == checkpoint }
             }
             record("scan", scans.map(ScanPass.facts))
             return
