@@ -196,9 +196,7 @@ struct QuerySetBinder {
             condition, in: statement.origin.source,
             schema: QueryBinder.filterSchema(of: view.table), parameters: options.parameters)
         let matching = try predicate.rows(of: view, options)
-        // In one line, however it was written.
-        let name = statement.origin.source[range].split(whereSeparator: \.isNewline)
-            .joined(separator: " ")
+        let name = try statement.origin.source.compact(range)
         let set = try queries(matching, sourceName: name, spelled: nil, isCosine)
         guard set.count > 0 else {
             let missing =
@@ -221,5 +219,23 @@ struct QuerySetBinder {
         return QuerySet(
             vectors, sourceName: sourceName, layers: layers.count,
             preconditioning: try preconditioning)
+    }
+}
+
+extension SourceText {
+    /// A part of a statement with one space wherever there is white space or a comment between its
+    /// words.
+    fileprivate func compact(_ range: SourceRange) throws -> String {
+        let part = SourceText(self[range])
+        var lexer = Lexer(part)
+        var text = ""
+        var end = 0
+        while true {
+            let token = try lexer.next()
+            if case .end = token.kind { return text }
+            if token.range.start > end, !text.isEmpty { text += " " }
+            text += part[token.range]
+            end = token.range.end
+        }
     }
 }

@@ -30,14 +30,15 @@ final class AnsweredTable {
             atPath: directory, withIntermediateDirectories: true)
         try Database.create(at: directory + "/db")
         let writer = try DatabaseWriter(path: directory + "/db")
-        try writer.createTable(
-            TableSchema(
-                name: "t",
-                layers: [
-                    .init(name: "a", dims: dims, codec: codec),
-                    .init(name: "b", dims: dims, codec: codec),
-                ],
-                fields: [Field(name: "part", type: .int)], rowsPerGroup: 16))
+        var schema = TableSchema(
+            name: "t",
+            layers: [
+                .init(name: "a", dims: dims, codec: codec),
+                .init(name: "b", dims: dims, codec: codec),
+            ])
+        schema.fields = [Field(name: "part", type: .int)]
+        schema.rowsPerGroup = 16
+        _ = try writer.createTable(schema)
         for (checkpoint, first) in [("early", 0), ("late", 10)] {
             let count = rows - first
             let path = "\(directory)/\(checkpoint).safetensors"
