@@ -55,6 +55,20 @@ package struct PreconditionerDocument: Codable, Equatable, Sendable {
         package var rows: Int
         /// Of its numbers, before compression.
         package var bytes: UInt64
+
+        package init(
+            part: UInt32, layer: UInt32, checkpoint: UInt32, kind: PreconditionerKind,
+            damping: Double, rank: Int, rows: Int, bytes: UInt64
+        ) {
+            self.part = part
+            self.layer = layer
+            self.checkpoint = checkpoint
+            self.kind = kind
+            self.damping = damping
+            self.rank = rank
+            self.rows = rows
+            self.bytes = bytes
+        }
     }
 
     private enum CodingKeys: String, CodingKey {

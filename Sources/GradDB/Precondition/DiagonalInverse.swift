@@ -1,12 +1,12 @@
 // `diagonal`: H is its diagonal h, and H⁻¹g is g/h.
 
-struct DiagonalInverse: InverseMatrix {
+package struct DiagonalInverse: InverseMatrix {
     private let diagonal: [Double]
 
-    var dims: Int { diagonal.count }
+    package var dims: Int { diagonal.count }
 
     /// - Parameter diagonal: numbers above 0.
-    init(_ diagonal: [Double]) { self.diagonal = diagonal }
+    package init(_ diagonal: [Double]) { self.diagonal = diagonal }
 
     init(dims: Int, reading numbers: any NumberSource) throws {
         var diagonal = [Double](repeating: 0, count: dims)
@@ -17,20 +17,20 @@ struct DiagonalInverse: InverseMatrix {
         self.diagonal = diagonal
     }
 
-    func apply(to rows: DoubleBlock) {
+    package func apply(to rows: DoubleBlock) {
         for row in 0..<rows.rows {
             let row = rows.row(row)
             for index in row.indices { row[index] /= diagonal[index] }
         }
     }
 
-    func squaredNorms(_ rows: DoubleBlock) -> [Double] {
+    package func squaredNorms(_ rows: DoubleBlock) -> [Double] {
         (0..<rows.rows).map { row in
             zip(rows.row(row), diagonal).reduce(0) { $0 + $1.0 * $1.0 / $1.1 }
         }
     }
 
-    func forEachRun(_ body: (UnsafeBufferPointer<Double>) throws -> Void) rethrows {
+    package func forEachRun(_ body: (UnsafeBufferPointer<Double>) throws -> Void) rethrows {
         try diagonal.withUnsafeBufferPointer(body)
     }
 }

@@ -8,7 +8,7 @@
 // off by about 10⁻¹⁶ of the largest eigenvalue. The last step, whose V has to be orthonormal, is a
 // singular value decomposition.
 
-final class FrequentDirections: GradientSum {
+package final class FrequentDirections: GradientSum {
     /// r: directions that are kept.
     private let rank: Int
     /// B.
@@ -16,13 +16,13 @@ final class FrequentDirections: GradientSum {
     /// Rows of B in use.
     private(set) var filled = 0
     /// Δ: all that was taken from each direction.
-    private(set) var lost = 0.0
-    private(set) var trace = 0.0
+    package private(set) var lost = 0.0
+    package private(set) var trace = 0.0
     private let algebra: LinearAlgebra
     private let threads: Int
     private let cancellation: Cancellation
 
-    init(dims: Int, rank: Int, threads: Int, cancellation: Cancellation) throws {
+    package init(dims: Int, rank: Int, threads: Int, cancellation: Cancellation) throws {
         self.rank = min(rank, dims)
         sketch = try DoubleMatrix(rows: 2 * self.rank, columns: dims)
         algebra = try LinearAlgebra.required()
@@ -33,7 +33,7 @@ final class FrequentDirections: GradientSum {
     /// B, as far as it is in use.
     var rows: DoubleBlock { sketch.block[0..<filled] }
 
-    func add(_ rows: DoubleBlock) throws {
+    package func add(_ rows: DoubleBlock) throws {
         for index in 0..<rows.rows {
             if filled == sketch.rows { try shrink() }
             let row = rows.row(index)
@@ -107,7 +107,7 @@ final class FrequentDirections: GradientSum {
         self.filled = count
     }
 
-    func inverse(count: Int, damping: Double) throws -> any InverseMatrix {
+    package func inverse(count: Int, damping: Double) throws -> any InverseMatrix {
         try cancellation.check()
         let (values, vectors) = try algebra.singularVectors(rows)
         let squares = values.map { $0 * $0 }

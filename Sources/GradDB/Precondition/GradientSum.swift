@@ -3,7 +3,7 @@
 // threads add.
 
 /// Takes all gradients, batch after batch, and gives the matrix.
-protocol GradientSum: AnyObject {
+package protocol GradientSum: AnyObject {
     /// The sum of all squares: the trace of the sum.
     var trace: Double { get }
 
@@ -16,15 +16,15 @@ protocol GradientSum: AnyObject {
 }
 
 /// The matrix has no inverse, or none worth having.
-struct NotPositiveDefinite: Error {}
+package struct NotPositiveDefinite: Error {}
 
-final class DenseSum: GradientSum {
+package final class DenseSum: GradientSum {
     private let sum: DoubleMatrix
     private let algebra: LinearAlgebra
     private let threads: Int
     private let cancellation: Cancellation
 
-    init(dims: Int, threads: Int, cancellation: Cancellation) throws {
+    package init(dims: Int, threads: Int, cancellation: Cancellation) throws {
         sum = try DoubleMatrix(rows: dims, columns: dims)
         algebra = try LinearAlgebra.required()
         self.threads = threads
@@ -33,9 +33,9 @@ final class DenseSum: GradientSum {
 
     private var order: Int { sum.rows }
 
-    var trace: Double { (0..<order).reduce(0) { $0 + sum.block.row($1)[$1] } }
+    package var trace: Double { (0..<order).reduce(0) { $0 + sum.block.row($1)[$1] } }
 
-    func add(_ rows: DoubleBlock) throws {
+    package func add(_ rows: DoubleBlock) throws {
         let all = 0..<rows.rows
         let (sum, algebra) = (self.sum, self.algebra)
         try algebra.forEachTile(of: 0..<order, threads: threads) { tileRows, tileColumns in
@@ -45,7 +45,7 @@ final class DenseSum: GradientSum {
         }
     }
 
-    func inverse(count: Int, damping: Double) throws -> any InverseMatrix {
+    package func inverse(count: Int, damping: Double) throws -> any InverseMatrix {
         var largest = 0.0
         for row in 0..<order {
             let numbers = sum.block.row(row)
@@ -66,20 +66,20 @@ final class DenseSum: GradientSum {
     }
 }
 
-final class DiagonalSum: GradientSum {
+package final class DiagonalSum: GradientSum {
     private let sum: DoubleMatrix
     private let threads: Int
 
-    init(dims: Int, threads: Int) throws {
+    package init(dims: Int, threads: Int) throws {
         sum = try DoubleMatrix(rows: 1, columns: dims)
         self.threads = threads
     }
 
-    var trace: Double { sum.numbers.reduce(0, +) }
+    package var trace: Double { sum.numbers.reduce(0, +) }
 
     private static let columnsPerTile = 4096
 
-    func add(_ rows: DoubleBlock) throws {
+    package func add(_ rows: DoubleBlock) throws {
         let (sum, dims) = (self.sum.block, self.sum.columns)
         let tiles = (dims + Self.columnsPerTile - 1) / Self.columnsPerTile
         try Parallel.forEach(tiles, threads: threads) { tile, _ in
@@ -92,7 +92,7 @@ final class DiagonalSum: GradientSum {
         }
     }
 
-    func inverse(count: Int, damping: Double) throws -> any InverseMatrix {
+    package func inverse(count: Int, damping: Double) throws -> any InverseMatrix {
         let diagonal = sum.numbers.map { $0 / Double(count) + damping }
         guard diagonal.allSatisfy({ $0.isFinite && $0 > 0 }) else { throw NotPositiveDefinite() }
         return DiagonalInverse(diagonal)

@@ -49,7 +49,7 @@ extension PreconditionerDocument.Part {
     /// The matrix that the numbers are.
     ///
     /// - Throws: `.corrupt` where they cannot be those of such a matrix.
-    func matrix(dims: Int, reading numbers: any NumberSource) throws -> any InverseMatrix {
+    package func matrix(dims: Int, reading numbers: any NumberSource) throws -> any InverseMatrix {
         switch kind {
         case .dense: try CholeskyInverse(dims: dims, reading: numbers)
         case .diagonal: try DiagonalInverse(dims: dims, reading: numbers)

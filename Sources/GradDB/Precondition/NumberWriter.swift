@@ -1,7 +1,7 @@
 // Writes a preconditioner's numbers and norms ahead of the commit that publishes it, piece by piece,
 // so that no more than a few pieces are in memory.
 
-final class NumberWriter {
+package final class NumberWriter {
     /// Numbers in a piece.
     static let pieceCount = 1 << 19
     /// A batch larger than this is written.
@@ -14,7 +14,7 @@ final class NumberWriter {
     private let preconditioner: UInt32
     private let batch: WriteBatch
 
-    init(_ store: RocksStore, table: UInt32, preconditioner: UInt32) {
+    package init(_ store: RocksStore, table: UInt32, preconditioner: UInt32) {
         self.store = store
         self.table = table
         self.preconditioner = preconditioner
@@ -24,7 +24,8 @@ final class NumberWriter {
     /// Writes a part's numbers.
     ///
     /// - Returns: how many there are.
-    func write(part: UInt32, _ matrix: any InverseMatrix, cancellation: Cancellation) throws -> Int
+    package func write(part: UInt32, _ matrix: any InverseMatrix, cancellation: Cancellation) throws
+        -> Int
     {
         var piece: [Double] = []
         piece.reserveCapacity(Self.pieceCount)
@@ -53,7 +54,7 @@ final class NumberWriter {
     }
 
     /// Writes the norms of one row group.
-    func write(norms: [Double], of unit: ScanUnit) throws {
+    package func write(norms: [Double], of unit: ScanUnit) throws {
         let key = Keys.norms(
             table: table, preconditioner: preconditioner, segment: unit.segment.segment,
             rowGroup: UInt32(unit.group))
@@ -61,7 +62,7 @@ final class NumberWriter {
     }
 
     /// Writes what is left.
-    func finish() throws { if batch.byteCount > 0 { try writeBatch() } }
+    package func finish() throws { if batch.byteCount > 0 { try writeBatch() } }
 
     private func put(_ key: [UInt8], _ numbers: [Double]) throws {
         var bytes: [UInt8] = []

@@ -1,9 +1,8 @@
 // Sums over gradients and the inverses made of them, against elimination, and Frequent Directions
 // against what it promises.
 
+import GradDB
 import Testing
-
-@testable import GradDB
 
 @Suite struct InverseMatrixTests {
     private static let damping = 0.25

@@ -1,8 +1,7 @@
 // Products, factorisations and decompositions, against their definitions.
 
+import GradDB
 import Testing
-
-@testable import GradDB
 
 @Suite struct LinearAlgebraTests {
     private let algebra: LinearAlgebra
