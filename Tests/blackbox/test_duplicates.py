@@ -208,8 +208,8 @@ def test_what_is_asked_wrongly_is_refused(database, files, tmp_path):
         assert result.stdout == b""
     database.run("duplicates", "u").expect(NOT_FOUND)
     database.run("duplicates", "t", "--out", tmp_path / "none" / "x").expect(IO)
-    database.run("duplicates", "t", "--out", tmp_path).expect(IO)
-    assert list(tmp_path.glob("*unfinished*")) == []
+    database.run("duplicates", "t", "--out", tmp_path).expect(USAGE)
+    assert list(tmp_path.glob("*.partial")) == []
 
 
 def test_groups_go_to_a_file_whole(database, files, tmp_path):

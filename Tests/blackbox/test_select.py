@@ -191,9 +191,9 @@ def test_what_is_asked_wrongly_is_refused(database, files, out, tmp_path):
         database.run("select", "t", "--out", out, *arguments, "--json").expect(USAGE)
         assert not out.exists()
     database.run("select", "u", "--coreset", "--count", 3, "--out", out).expect(NOT_FOUND)
-    for bad in (tmp_path, tmp_path / "none" / "x", "/proc/x"):
-        database.run("select", "t", "--coreset", "--count", 3, "--out", bad).expect(IO)
-    assert list(tmp_path.glob("*unfinished*")) == []
+    for bad, status in ((tmp_path, USAGE), ("/dev/null", USAGE), (tmp_path / "none" / "x", IO), ("/proc/x", IO)):
+        database.run("select", "t", "--coreset", "--count", 3, "--out", bad).expect(status)
+    assert list(tmp_path.glob("*.partial")) == []
 
 
 def test_on_a_terminal(database, files, out):
