@@ -1,13 +1,14 @@
 """`gradctl duplicates` against all pairs of cosines in float64."""
 
 import json
+import os
 import signal
 import time
 
 import numpy as np
 import pytest
 
-from graddb import INTERRUPTED, IO, NOT_FOUND, OK, USAGE, finish
+from graddb import INTERRUPTED, IO, NOT_FOUND, OK, USAGE, finish, start
 from terminal import run_on_terminal
 
 
@@ -239,3 +240,13 @@ def test_on_a_terminal_and_interrupted(database, files):
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert result.status == INTERRUPTED and result.stdout == b"", result
+
+
+def test_a_reader_that_went_away_harms_nothing(database, files):
+    vectors = np.repeat(np.random.default_rng(1).standard_normal((9000, 4)), 2, axis=0)
+    load(database, files, {"grad": vectors.astype(np.float32)}, ["f32"])
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    result = finish(start("duplicates", "t", "--db", database.path, "--json", stdout=write_end))
+    os.close(write_end)
+    assert result.status in (IO, -13) and b"Fatal error" not in result.stderr, result

@@ -139,8 +139,8 @@ def test_a_heat_map_fits_the_terminal(table, columns, limit, flags):
 
 
 def test_colours_are_those_that_the_terminal_has(table):
-    arguments = ["query", "SELECT n FROM t SCORE dot TO $q TOP 3", "--param", f"q={table.q}", "--db", table.path]
-    arguments += ["--format", "heatmap"]
+    arguments = ["query", "SELECT n FROM t SCORE dot TO $q TOP 3", "--param", f"q={table.q}"]
+    arguments += ["--db", table.path, "--format", "heatmap"]
     assert "\x1b[48;2;" in run_on_terminal(*arguments, COLORTERM="truecolor").terminal
     assert "\x1b[" not in run_on_terminal(*arguments, NO_COLOR="1", COLORTERM="truecolor").terminal
     assert "\x1b" not in ask(table, "SELECT n FROM t SCORE dot TO $q TOP 3", "heatmap").text
