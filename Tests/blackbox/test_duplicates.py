@@ -1,13 +1,14 @@
 """`gradctl duplicates` against all pairs of cosines in float64."""
 
 import json
+import os
 import signal
 import time
 
 import numpy as np
 import pytest
 
-from graddb import INTERRUPTED, IO, NOT_FOUND, OK, USAGE, finish
+from graddb import INTERRUPTED, IO, NOT_FOUND, OK, USAGE, finish, start
 from terminal import run_on_terminal
 
 
@@ -208,8 +209,8 @@ def test_what_is_asked_wrongly_is_refused(database, files, tmp_path):
         assert result.stdout == b""
     database.run("duplicates", "u").expect(NOT_FOUND)
     database.run("duplicates", "t", "--out", tmp_path / "none" / "x").expect(IO)
-    database.run("duplicates", "t", "--out", tmp_path).expect(IO)
-    assert list(tmp_path.glob("*unfinished*")) == []
+    database.run("duplicates", "t", "--out", tmp_path).expect(USAGE)
+    assert list(tmp_path.glob("*.partial")) == []
 
 
 def test_groups_go_to_a_file_whole(database, files, tmp_path):
@@ -239,3 +240,13 @@ def test_on_a_terminal_and_interrupted(database, files):
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert result.status == INTERRUPTED and result.stdout == b"", result
+
+
+def test_a_reader_that_went_away_harms_nothing(database, files):
+    vectors = np.repeat(np.random.default_rng(1).standard_normal((9000, 4)), 2, axis=0)
+    load(database, files, {"grad": vectors.astype(np.float32)}, ["f32"])
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    result = finish(start("duplicates", "t", "--db", database.path, "--json", stdout=write_end))
+    os.close(write_end)
+    assert result.status in (IO, -13) and b"Fatal error" not in result.stderr, result

@@ -182,7 +182,8 @@ def test_what_is_asked_wrongly_is_refused(database, files, out, tmp_path):
     query = files.npy("q.npy", np.ones((2, 8), np.float32))
     for arguments in (
         ["--coreset"], ["--count", 3], ["--coreset", "--count", 0], ["--coreset", "--fraction", "0%"],
-        ["--coreset", "--fraction", "101%"], ["--coreset", "--fraction", 1.5], ["--coreset", "--fraction", "x"],
+        ["--coreset", "--fraction", "101%"], ["--coreset", "--fraction", 1.5],
+        ["--coreset", "--fraction", "x"],
         ["--coreset", "--count", 3, "--fraction", "5%"], ["--coreset", "--query", query, "--count", 3],
         ["--coreset", "--count", 3, "--checkpoint", "x"], ["--coreset", "--count", 3, "--layers", "x"],
         ["--coreset", "--count", 3, "--where", "x = 1"], ["--coreset", "--count", 3, "--at", "x"],
@@ -191,9 +192,11 @@ def test_what_is_asked_wrongly_is_refused(database, files, out, tmp_path):
         database.run("select", "t", "--out", out, *arguments, "--json").expect(USAGE)
         assert not out.exists()
     database.run("select", "u", "--coreset", "--count", 3, "--out", out).expect(NOT_FOUND)
-    for bad in (tmp_path, tmp_path / "none" / "x", "/proc/x"):
-        database.run("select", "t", "--coreset", "--count", 3, "--out", bad).expect(IO)
-    assert list(tmp_path.glob("*unfinished*")) == []
+    for bad, status in (
+        (tmp_path, USAGE), ("/dev/null", USAGE), (tmp_path / "none" / "x", IO), ("/proc/x", IO),
+    ):  # fmt: skip
+        database.run("select", "t", "--coreset", "--count", 3, "--out", bad).expect(status)
+    assert list(tmp_path.glob("*.partial")) == []
 
 
 def test_on_a_terminal(database, files, out):
@@ -229,11 +232,15 @@ def trained(gradctl, tmp_path_factory):
             files.tensors("v.safetensors", {"a": layers[name][:, :40], "b": layers[name][:, 40:]}),
             checkpoint=name, weight=weight, metadata=files.metadata("m.jsonl", rows),
         )  # fmt: skip
+    database.json(
+        "precondition", "t", "--name", "fisher", "--kind", "diagonal", "--checkpoint", "c1", "c2", "c3"
+    )
     queries = generator.standard_normal((150, 64)).astype(np.float32)
     path = files.tensors("it's q.safetensors", {"a": queries[:, :40], "b": queries[:, 40:]})
     return database, path, layers, queries
 
 
+# fmt: off
 SELECTIONS = [
     ([], "cosine", "MEAN", ""),
     (["--reduce", "max"], "cosine", "MAX", ""),
@@ -243,8 +250,12 @@ SELECTIONS = [
     (["--checkpoint", "c1", "c2", "--reduce", "max"], "cosine", "MAX", "ACROSS 'c1', 'c2'"),
     (["--checkpoint", "c1", "--checkpoint", "c2", "--measure", "dot"], "dot", "MEAN", "ACROSS 'c1', 'c2'"),
     (["--where", "n < 3 AND s LIKE '%x%'"], "cosine", "MEAN", "WHERE n < 3 AND s LIKE '%x%'"),
+    (["--precondition", "fisher"], "cosine", "MEAN", "PRECONDITION fisher"),
+    (["--precondition", "fisher", "--checkpoint", "c3", "c2", "--reduce", "max", "--measure", "dot"],
+     "dot", "MAX", "ACROSS 'c3', 'c2' PRECONDITION fisher"),
     (["--layers", "b", "--at", "2"], "cosine", "MEAN", "LAYERS 'b'"),
 ]
+# fmt: on
 
 
 @pytest.mark.parametrize("arguments, measure, reduction, clauses", SELECTIONS)
@@ -279,7 +290,9 @@ def test_less_is_the_weighted_sum_of_mean_cosines(trained, out):
         assert scores[f"r{row}"] == pytest.approx(score, abs=3e-3)
 
 
-@pytest.mark.parametrize("more", [["--checkpoint", "c1", "c2"], ["--checkpoint", "c1", "c2", "--reduce", "max"], []])
+@pytest.mark.parametrize(
+    "more", [["--checkpoint", "c1", "c2"], ["--checkpoint", "c1", "c2", "--reduce", "max"], []]
+)
 def test_a_selection_goes_on_after_a_kill(database, files, out, more):
     generator = np.random.default_rng(3)
     database.create("t", ["grad:2000:f32"], row_group=128)
@@ -331,7 +344,8 @@ def test_two_at_a_time_write_one_whole_file(trained, out):
 def test_queries_and_statements_that_do_not_fit_are_refused(trained, out, tmp_path):
     database, path, _, _ = trained
     for arguments, status in (
-        (["--query", tmp_path / "none.npy"], BAD_INPUT), (["--query", path, "--where", "TRUE) TOP 5 --"], USAGE),
+        (["--query", tmp_path / "none.npy"], BAD_INPUT),
+        (["--query", path, "--where", "TRUE) TOP 5 --"], USAGE),
         (["--query", path, "--precondition", "none"], USAGE), (["--query", path, "--checkpoint", "x"], USAGE),
         (["--query", path, "--reduce", "least"], USAGE),
     ):  # fmt: skip

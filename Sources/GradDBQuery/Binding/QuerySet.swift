@@ -71,6 +71,25 @@ package struct QuerySet: Sendable {
         preconditioning == nil ? vectors?.variant(of: checkpoint) ?? 0 : checkpoint
     }
 
+    /// A hash of all vectors at all checkpoints, as they are given.
+    func digest(checkpoints: Int, _ cancellation: Cancellation) throws -> UInt64 {
+        guard let vectors else { return 0 }
+        let kernels = try KernelSet.chosen()
+        var digest: UInt64 = 0
+        var seen: Set<Int> = []
+        for checkpoint in 0..<checkpoints
+        where seen.insert(vectors.variant(of: checkpoint)).inserted {
+            for query in 0..<count {
+                try cancellation.check()
+                for layer in layers {
+                    let floats = try vectors.floats(query, checkpoint: checkpoint, layer: layer)
+                    digest = SplitMix64.mix(digest ^ floats.withUnsafeBytes { kernels.hash($0) })
+                }
+            }
+        }
+        return digest
+    }
+
     /// Encodes some of the queries.
     ///
     /// - Returns: by query and layer.

@@ -13,29 +13,29 @@ import GradDB
     import Glibc
 #endif
 
-struct BandPlan: Sendable, Equatable {
-    let bitsPerBand: Int
-    let bands: Int
+package struct BandPlan: Sendable, Equatable {
+    package let bitsPerBand: Int
+    package let bands: Int
     /// The most bits in which the signatures of a pair may differ.
-    let largestDistance: Int
+    package let largestDistance: Int
     /// About what it takes, on one thread.
-    let seconds: Double
+    package let seconds: Double
 
-    var bits: Int { bitsPerBand * bands }
+    package var bits: Int { bitsPerBand * bands }
 
     /// What larger signatures take is better spent otherwise.
-    static let mostBits = 1 << 17
+    package static let mostBits = 1 << 17
 
     /// What pairs of rows that were drawn at random agree in.
-    struct Agreement: Sendable {
+    package struct Agreement: Sendable {
         /// By number of bits that differ, of `bits`: how many pairs.
-        var pairs: [Int]
-        var bits: Int { pairs.count - 1 }
+        package var pairs: [Int]
+        package var bits: Int { pairs.count - 1 }
 
-        init(bits: Int) { pairs = [Int](repeating: 0, count: bits + 1) }
+        package init(bits: Int) { pairs = [Int](repeating: 0, count: bits + 1) }
 
         /// The probability that a pair agrees in `count` bits.
-        func probability(bits count: Int) -> Double {
+        package func probability(bits count: Int) -> Double {
             let all = pairs.reduce(0, +)
             guard all > 0 else { return 0 }
             let sum = pairs.indices.reduce(0.0) { sum, distance in
@@ -48,7 +48,7 @@ struct BandPlan: Sendable, Equatable {
 
     /// The probability that rows of this cosine agree in a bit, a little less than it is: signatures
     /// are made in single precision, of sums of elements.
-    static func agreement(ofCosine cosine: Double) -> Double {
+    package static func agreement(ofCosine cosine: Double) -> Double {
         max(0, 1 - (acos(min(1, max(-1, cosine))) * 1.03 + 1e-4) / .pi)
     }
 
@@ -57,7 +57,7 @@ struct BandPlan: Sendable, Equatable {
     /// - Parameters:
     ///   - cosine: of the decoded rows of a pair that must be found.
     ///   - recall: below 1.
-    static func best(
+    package static func best(
         rows: Int, cosine: Double, recall: Double, _ agreement: Agreement
     ) -> BandPlan? {
         (6...60).lazy.compactMap {

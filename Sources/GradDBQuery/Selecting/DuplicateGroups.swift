@@ -1,10 +1,10 @@
 // Groups of rows that pairs connect: a forest of disjoint sets (Tarjan, JACM 1975), and of each set
 // the lowest and highest cosine of its pairs.
 
-struct DuplicateGroups: Sendable {
-    struct Cosines: Sendable {
-        var lowest: Double
-        var highest: Double
+package struct DuplicateGroups: Sendable {
+    package struct Cosines: Sendable {
+        package var lowest: Double
+        package var highest: Double
 
         mutating func merge(_ other: Cosines) {
             lowest = min(lowest, other.lowest)
@@ -15,12 +15,12 @@ struct DuplicateGroups: Sendable {
     private var parents: [Int]
     /// By root.
     private var cosines: [Int: Cosines] = [:]
-    private(set) var pairs = 0
+    package private(set) var pairs = 0
 
-    init(rowCount: Int) { parents = Array(0..<rowCount) }
+    package init(rowCount: Int) { parents = Array(0..<rowCount) }
 
     /// Connects two rows by a pair, which stands for `count` pairs.
-    mutating func connect(_ first: Int, _ second: Int, cosine: Double, count: Int) {
+    package mutating func connect(_ first: Int, _ second: Int, cosine: Double, count: Int) {
         pairs += count
         let (a, b) = (root(first), root(second))
         var all = Cosines(lowest: cosine, highest: cosine)
@@ -39,7 +39,7 @@ struct DuplicateGroups: Sendable {
     }
 
     /// The rows of each group, ascending, with its cosines.
-    mutating func groups() -> [(rows: [Int], cosines: Cosines)] {
+    package mutating func groups() -> [(rows: [Int], cosines: Cosines)] {
         var rows: [Int: [Int]] = [:]
         for row in parents.indices {
             let root = root(row)

@@ -72,12 +72,15 @@ public struct InfluenceSelection {
         let size = max(1, min(Self.mostQueries, Self.queryBytes / vectorBytes))
         let count = query.queryCount
         parts = stride(from: 0, to: count, by: size).map { $0..<min(count, $0 + size) }
+        let digest = try query.queries.digest(
+            checkpoints: query.checkpoints.count, self.options.cancellation)
+        // The vectors too, so that another file of the same name is another question.
         progress = try SelectionProgress(
             output: options.output,
             question: """
                 \(statement)
                 of \(try database.identity), snapshot \(query.view.snapshot), \(count) queries of \
-                \(try Self.digest(query, self.options)), \(size) at a time
+                \(digest), \(size) at a time
                 """)
         total = Self.emptySums(query)
         running = Self.emptySums(query)
@@ -89,26 +92,6 @@ public struct InfluenceSelection {
         let numbers = try progress.read()
         isResumed = numbers != nil
         if let numbers { try restore(numbers) }
-    }
-
-    /// What the queries are, so that another file of the same name is another question.
-    private static func digest(_ query: BoundQuery, _ options: QueryOptions) throws -> UInt64 {
-        let kernels = try KernelSet.chosen()
-        var digest: UInt64 = 0
-        var variants: Set<Int> = []
-        for checkpoint in query.checkpoints.indices
-        where variants.insert(query.queries.variant(of: checkpoint)).inserted {
-            for number in 0..<query.queryCount {
-                let layers = try query.queries.encoded(
-                    number..<number + 1, checkpoint: checkpoint, tier: 0, options)
-                for encoded in layers.joined() {
-                    let hash = encoded.elements.contents.withUnsafeBytes { kernels.hash($0) }
-                    digest = SplitMix64.mix(
-                        SplitMix64.mix(digest ^ hash) &+ UInt64(encoded.scale.bitPattern))
-                }
-            }
-        }
-        return digest
     }
 
     // MARK: steps

@@ -87,13 +87,15 @@ package struct SelectionProgress: Sendable {
         for number in numbers { withUnsafeBytes(of: number.littleEndian) { bytes += $0 } }
         let checksum = bytes.withUnsafeBytes { kernels.hash($0) }
         withUnsafeBytes(of: checksum.littleEndian) { bytes += $0 }
-        try DurableFiles.write(bytes, to: path + ".new")
-        guard rename(path + ".new", path) == 0 else { throw DurableFiles.failure("write", path) }
+        // By a name of its own: two commands may have the same output.
+        let newPath = "\(path).\(getpid())"
+        try DurableFiles.write(bytes, to: newPath)
+        guard rename(newPath, path) == 0 else { throw DurableFiles.failure("write", path) }
     }
 
     /// Forgets what there is.
     package func remove() throws {
-        for path in [path, path + ".new"] where unlink(path) != 0 && errno != ENOENT {
+        guard unlink(path) == 0 || errno == ENOENT else {
             throw DurableFiles.failure("remove", path)
         }
     }

@@ -35,9 +35,7 @@ public enum SelectionSize: Sendable, Equatable {
                 .usage,
                 "a fraction is above 0%, and at most 100%, such as 5% or 0.05; '\(text)' is not")
         }
-        // 0.07 is meant as 7 percent, not as what its nearest binary number times 100 is.
-        let percent = isPercent ? number : number * 100
-        let rounded = (percent * 1e9).rounded() / 1e9
-        self = .percent(rounded > 0 ? rounded : percent)
+        // The decimal number times 100; the nearest double to 0.07 times 100 is not 7.
+        self = .percent(isPercent ? number : Double(text + "e2") ?? number * 100)
     }
 }

@@ -57,7 +57,7 @@ struct DuplicatesCommand: ParsableCommand {
         options.above = above
         options.recall = recall
         let search = try Duplicates(try globals.openDatabase(), options)
-        let output = try out.map { try WholeFile($0) }
+        let output = try out.map { try OutputFile($0) }
         let bar = StageBar(isShown: !globals.quiet)
         let outcome = Result { try search.run { bar.update($0, share: $1) } }
         bar.finish()

@@ -94,7 +94,7 @@ struct SelectCommand: ParsableCommand {
         let cancellation = Interruption.watch()
         let database = try globals.openDatabase()
         // Before hours of work: whether there is a place for what it will give.
-        let output = try WholeFile(out)
+        let output = try OutputFile(out)
         let bar = StageBar(isShown: !globals.quiet)
         defer { bar.finish() }
         let result = try choose(database, size, bar, cancellation)

@@ -11,7 +11,7 @@ import GradDBQuery
 #endif
 
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
-    case table, json, jsonl, csv, npy
+    case table, json, jsonl, csv, matrix, heatmap, svg, png, npy
 }
 
 /// Prints the answers of statements.
@@ -29,12 +29,13 @@ struct AnswerPrinter {
         let noColor = ProcessInfo.processInfo.environment["NO_COLOR"] ?? ""
         useColor = Console.isOutputTerminal && !globals.noColor && noColor.isEmpty
         switch (format, path) {
-        case (.table, _?):
+        case (.table, _?), (.heatmap, _?):
             throw GradDBError(
-                .usage, "--out is for csv, json, jsonl and npy; a table goes to standard output")
-        case (.npy, nil):
-            throw GradDBError(.usage, "--format npy writes a file; name it with --out FILE")
-        case (.csv, let path?), (.json, let path?), (.jsonl, let path?):
+                .usage, "--out takes all formats but \(format.rawValue), which is for terminals")
+        case (.npy, nil), (.svg, nil), (.png, nil):
+            throw GradDBError(
+                .usage, "--format \(format.rawValue) writes a file; name it with --out FILE")
+        case (.csv, let path?), (.json, let path?), (.jsonl, let path?), (.matrix, let path?):
             output = try OutputFile(path)
         default: output = ConsoleOutput()
         }
@@ -42,9 +43,11 @@ struct AnswerPrinter {
 
     /// Refuses statements that the format cannot show.
     func check(_ queries: [QueryEngine.Prepared]) throws {
-        guard format == .npy, queries.count > 1 else { return }
+        guard [.npy, .svg, .png].contains(format), queries.count > 1 else { return }
         throw GradDBError(
-            .usage, "--format npy writes one statement's scores, not those of \(queries.count)")
+            .usage,
+            "--format \(format.rawValue) writes one statement's scores, not those of "
+                + "\(queries.count)")
     }
 
     /// Runs a statement and prints its rows as they are known, or its plan.
@@ -54,6 +57,8 @@ struct AnswerPrinter {
             switch format {
             case .table: TablePrinter(to: output, useColor: useColor)
             case .csv: CSVPrinter(to: output)
+            case .matrix, .heatmap, .svg, .png:
+                try MatrixPrinter(format, to: output, path: path, useColor: useColor)
             case .jsonl, .npy: JSONPrinter(to: output, asArray: false)
             case .json: JSONPrinter(to: output, asArray: true)
             }
@@ -84,7 +89,7 @@ struct AnswerPrinter {
     }
 
     private func print(_ plan: QueryPlan, statement: String) throws {
-        guard format == .table || format == .csv else {
+        guard format == .table || format == .csv || format == .heatmap else {
             try output.write(plan.json(of: statement).text + "\n")
             return
         }
