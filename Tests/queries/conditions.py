@@ -231,11 +231,11 @@ class Condition:
         return self.value(node, row, "bool")
 
     def compared(self, node, row):
-        operator, a, b, place = node
+        operator, a, b, _ = node
         operand(a, self.types), operand(b, self.types)
         common = one_kind([a, b], self.types)
         if common == "bool" and operator not in ("=", "==", "!=", "<>"):
-            raise Refused("bools have no order", place)
+            raise Refused("bools have no order")
         a, b = self.value(a, row, common), self.value(b, row, common)
         return None if a is None or b is None else COMPARISONS[operator](a, b)
 

@@ -58,7 +58,7 @@ class Table:
     @property
     def types(self):
         ids = "int" if self.rows and isinstance(self.rows[0]["id"], int) else "string"
-        tokens = {"example": ids, "token": "int"} if self.unit == "token" else {}
+        tokens = {"example": "string", "token": "int"} if self.unit == "token" else {}
         return {**tokens, **self.fields, "id": ids, "row": "int"}
 
     def values(self, row):
@@ -91,7 +91,7 @@ def after(text, time):
 
 def token_of(identifier):
     if isinstance(identifier, int) or "/" not in identifier:
-        return {"example": identifier, "token": None}
+        return {"example": str(identifier), "token": None}
     example, _, token = identifier.rpartition("/")
     whole = token.isascii() and token.isdigit() and int(token) < 2**63
     return {"example": example, "token": int(token) if whole else None}

@@ -131,6 +131,16 @@ def test_what_helps_a_task_is_the_top_of_a_statement(session, tables):
     assert np.allclose([line["score"] for line in chosen], means[best], rtol=0, atol=1e-9)
 
 
+def test_exported_scores_are_the_cosines_of_all_rows(session, tables):
+    rows, ids = unit_rows(tables)
+    queries = tensor(session.directory / "howdy.safetensors", "grad")
+    scores = np.load(session.directory / "scores.npy")
+    assert scores.shape == (8, 2200) and scores.dtype == np.float64
+    cosines = (queries / np.linalg.norm(queries, axis=1, keepdims=True)) @ rows.T
+    assert np.allclose(scores, cosines, rtol=0, atol=1e-12)
+    assert [line["id"] for line in read_lines(session, "scores.npy.rows.jsonl")] == ids
+
+
 def test_a_cover_goes_to_the_farthest_row_each_time(session, tables):
     rows, ids = unit_rows(tables)
     found = read_lines(session, "cover.jsonl")
