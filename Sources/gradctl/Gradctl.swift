@@ -33,7 +33,7 @@ struct Gradctl: ParsableCommand {
             InitCommand.self, CreateCommand.self, ProjectCommand.self, IngestCommand.self,
             CommitCommand.self, StagedCommand.self, RecodeCommand.self, PreconditionCommand.self,
             QueryCommand.self,
-            ExplainCommand.self, InfoCommand.self, SnapshotsCommand.self,
+            ExplainCommand.self, ShellCommand.self, InfoCommand.self, SnapshotsCommand.self,
             TagCommand.self, SelectCommand.self, DuplicatesCommand.self,
             CheckCommand.self, BenchCommand.self,
         ])
@@ -71,6 +71,8 @@ enum Main {
             Console.discardOutput()
             Console.report(error.message, kind: error.kind.name, exit: error.kind.rawValue, asJSON)
             exit(error.kind.rawValue)
+        } catch let status as ExitCode {
+            exit(status.rawValue)  // what went wrong has been said
         } catch {
             let code = Gradctl.exitCode(for: error).rawValue
             if code == 0 { Gradctl.exit(withError: error) }  // help, version, completions

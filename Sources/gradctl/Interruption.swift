@@ -26,4 +26,26 @@ enum Interruption {
         sigaction(SIGTERM, &action, nil)
         return cancellation
     }
+
+    // MARK: at a prompt
+
+    /// What SIGTERM and SIGHUP cancel, when Ctrl-C ends one statement and not the process.
+    static let termination = Cancellation()
+
+    /// Installs handlers with which Ctrl-C stops the statement under way, again and again. Whoever
+    /// waits for input sees the wait interrupted.
+    static func watchAtPrompt() {
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { signal in
+            Interruption.cancellation.cancel()
+            if signal != SIGINT { Interruption.termination.cancel() }
+        }
+        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaction(signal, &action, nil) }
+        _ = termination.isCancelled  // made now, since a handler may not
+    }
+
+    /// The next statement has not been interrupted yet.
+    static func reset() {
+        if !termination.isCancelled { cancellation.reset() }
+    }
 }

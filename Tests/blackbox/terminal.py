@@ -77,3 +77,60 @@ def display_width(text):
             continue
         width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
     return width
+
+
+class Session:
+    """gradctl with all its streams on a pseudo-terminal, and someone who types."""
+
+    def __init__(self, *arguments, columns=100, **environment_changes):
+        self.reader, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        changes = {"TERM": "xterm-256color", "INPUTRC": "/dev/null", **environment_changes}
+        self.process = subprocess.Popen(
+            [str(GRADCTL), *map(str, arguments)],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment(**changes),
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(terminal)
+        self.written = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.reader)
+
+    def type(self, text):
+        os.write(self.reader, text.encode())
+        return self
+
+    def wait_for(self, text, seconds=20):
+        """What was written up to `text` since the last wait, without escape sequences."""
+        deadline = time.monotonic() + seconds
+        while text not in self.written:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.reader], [], [], left)[0]:
+                raise AssertionError(f"no {text!r} in {self.written!r}")
+            try:
+                chunk = os.read(self.reader, 65536)
+            except OSError:
+                raise AssertionError(f"ended, and no {text!r} in {self.written!r}") from None
+            self.written += ESCAPE.sub("", chunk.decode("utf-8", "replace"))
+        before, _, self.written = self.written.partition(text)
+        return before.replace("\r\n", "\n")
+
+    def ask(self, text):
+        """Types a line and gives what is written before the next prompt."""
+        self.type(text + "\r")
+        return self.wait_for("graddb> ")
+
+    def end(self):
+        """The exit status, when all is read."""
+        read_all(self.reader, time.monotonic() + TIMEOUT_SECONDS)
+        return self.process.wait(TIMEOUT_SECONDS)

@@ -15,11 +15,21 @@ public final class Cancellation: Sendable {
 
     public func cancel() { flag.store(true, ordering: .relaxed) }
 
+    /// For the next piece of work, when the one that was stopped has ended.
+    package func reset() { flag.store(false, ordering: .relaxed) }
+
     public var isCancelled: Bool { flag.load(ordering: .relaxed) }
 
     /// - Throws: `.interrupted` once `cancel` has been called.
     package func check() throws {
-        if isCancelled { throw GradDBError(.interrupted, "interrupted; nothing was changed") }
+        if isCancelled { throw GradDBError.interrupted }
+    }
+}
+
+extension GradDBError {
+    /// What stopped work throws.
+    package static var interrupted: GradDBError {
+        GradDBError(.interrupted, "interrupted; nothing was changed")
     }
 }
 

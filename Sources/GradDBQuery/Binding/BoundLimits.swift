@@ -30,10 +30,14 @@ package struct BoundLimits: Sendable {
         isAll ? (count, 0) : (Self.rows(top, of: count), Self.rows(bottom, of: count))
     }
 
+    /// A statement may want as many rows as an integer can say, and no table has this many; sums and
+    /// sizes of what is wanted stay integers.
+    private static let mostRows = 1 << 40
+
     static func rows(_ limit: RowLimit?, of count: Int) -> Int {
         switch limit {
         case nil: return 0
-        case .rows(let rows)?: return rows
+        case .rows(let rows)?: return min(rows, mostRows)
         case .percent(let percent)?: return share(percent, of: count)
         }
     }

@@ -31,15 +31,19 @@ struct ColumnBinder {
 
     func columns() throws -> [OutputColumn] {
         var columns: [OutputColumn] = []
+        // A list may be as long as a statement.
+        var sources: [String: OutputColumn.Source] = [:]
         for item in statement.selection {
+            let first = columns.count
             switch item.value {
             case .all: columns += everything
             case .column(let name, let alias):
                 guard var column = column(name.value) else { throw unknown(name) }
                 column.name = alias?.value ?? name.value
                 columns.append(column)
+                try refuseCollision(column, sources, item)
             }
-            try refuseCollisions(columns, item)
+            for column in columns[first...] { sources[column.name] = column.source }
         }
         return columns
     }
@@ -108,14 +112,13 @@ struct ColumnBinder {
 
     /// A name of the answer means one thing: not two columns, nor a column and one of those that
     /// every answer has.
-    private func refuseCollisions(
-        _ columns: [OutputColumn], _ item: Located<SelectItem>
+    private func refuseCollision(
+        _ last: OutputColumn, _ sources: [String: OutputColumn.Source],
+        _ item: Located<SelectItem>
     ) throws {
-        guard case .column(let name, let alias) = item.value, let last = columns.last else {
-            return
-        }
+        guard case .column(let name, let alias) = item.value else { return }
         let isTaken =
-            columns.contains { $0.name == last.name && $0.source != last.source }
+            (sources[last.name] ?? last.source) != last.source
             || (alias != nil && TableSchema.reservedFieldNames.contains(last.name)
                 && last.name != name.value)
         guard !isTaken else {

@@ -41,11 +41,13 @@ package struct BoundPredicate: Equatable, Sendable {
     ///
     /// Takes time proportional to the rows, plus the dictionary entries of its string columns.
     ///
-    /// - Parameter batch: at least the columns in `columns`, all of the same `rowCount` rows.
+    /// - Parameters:
+    ///   - batch: at least the columns in `columns`, all of the same `rowCount` rows.
+    ///   - cancellation: looked at for each part of the condition: it may have many.
     /// - Throws: `.corrupt` for a string that its column's dictionary does not have, `.failed` for
-    ///   columns that are not those of `columns`.
+    ///   columns that are not those of `columns`, `.interrupted`.
     package func mask(
-        over batch: [String: FieldColumn], rowCount: Int
+        over batch: [String: FieldColumn], rowCount: Int, cancellation: Cancellation? = nil
     ) throws(GradDBError) -> [Bool] {
         var firstRow: UInt64?
         for field in columns {
@@ -63,7 +65,10 @@ package struct BoundPredicate: Equatable, Sendable {
             }
             firstRow = column.firstRow
         }
-        return try PredicateEvaluator(columns: batch, rowCount: rowCount).truth(of: root).mask
+        return try PredicateEvaluator(
+            columns: batch, rowCount: rowCount, cancellation: cancellation
+        )
+        .truth(of: root).mask
     }
 }
 

@@ -8,8 +8,15 @@ import GradDB
 struct PredicateEvaluator {
     let columns: [String: FieldColumn]
     let rowCount: Int
+    var cancellation: Cancellation?
+
+    /// Called for each node and step: a condition of a million of them takes its time.
+    func checkCancellation() throws(GradDBError) {
+        if let cancellation, cancellation.isCancelled { throw .interrupted }
+    }
 
     func truth(of node: PredicateNode) throws(GradDBError) -> TruthVector {
+        try checkCancellation()
         switch node {
         case .constant(let truth): return TruthVector(repeating: truth, count: rowCount)
         case .not(let inner):
@@ -30,6 +37,7 @@ struct PredicateEvaluator {
             let value = try values(of: value)
             var result = TruthVector(repeating: .no, count: rowCount)
             for other in others {
+                try checkCancellation()
                 result.formOr(try compare(value, .equal, try values(of: other)))
             }
             return result

@@ -16,7 +16,10 @@ extension PredicateEvaluator {
         case .float(let operand): return try number(of: operand) { $0.convertToFloats() }
         case .arithmetic(let first, let steps):
             var numbers = try numbers(of: first)
-            for step in steps { numbers.form(step.operation, try self.numbers(of: step.operand)) }
+            for step in steps {
+                try checkCancellation()
+                numbers.form(step.operation, try self.numbers(of: step.operand))
+            }
             return column(numbers)
         case .call(let function, let arguments): return try call(function, arguments)
         }
@@ -165,6 +168,7 @@ extension PredicateEvaluator {
     private func coalesce(_ arguments: [ValueNode]) throws(GradDBError) -> FieldColumn {
         var result = try values(of: arguments[0])
         for argument in arguments.dropFirst() {
+            try checkCancellation()
             // A later argument can only add to what is missing.
             if !result.isPresent.contains(false) { break }
             result = try Self.filled(result, from: try values(of: argument))

@@ -19,15 +19,15 @@ struct InfoCommand: ParsableCommand {
     func run() throws {
         let database = try globals.openDatabase()
         if let table {
-            try show(try database.table(table))
+            try Self.show(try database.table(table), asJSON: globals.json)
         } else {
-            try show(database)
+            try Self.show(database, asJSON: globals.json)
         }
     }
 
-    private func show(_ database: Database) throws {
+    static func show(_ database: Database, asJSON: Bool) throws {
         let tables = try database.tableNames().map { try database.table($0) }
-        if globals.json {
+        if asJSON {
             try Console.print(try database.infoJSON.text)
             return
         }
@@ -52,9 +52,9 @@ struct InfoCommand: ParsableCommand {
         try text.printed()
     }
 
-    private func show(_ table: Table) throws {
+    static func show(_ table: Table, asJSON: Bool) throws {
         let checkpoints = try table.checkpoints
-        if globals.json {
+        if asJSON {
             try Console.print(try table.infoJSON.text)
             return
         }

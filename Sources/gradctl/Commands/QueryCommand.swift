@@ -30,7 +30,7 @@ struct QueryCommand: ParsableCommand {
 
     @Option(
         name: .customLong("param"),
-        help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
+        help: ArgumentHelp("What $name stands for: a file, or a value.", valueName: "name=value"))
     var parameters: [String] = []
 
     @Option(help: "How to print answers.") var format: OutputFormat?
@@ -108,7 +108,7 @@ struct ExplainCommand: ParsableCommand {
 
     @Option(
         name: .customLong("param"),
-        help: ArgumentHelp("A file for $name in the statement.", valueName: "name=file"))
+        help: ArgumentHelp("What $name stands for: a file, or a value.", valueName: "name=value"))
     var parameters: [String] = []
 
     @Option(help: "Take this plan, one of those that are listed, and not the cheapest.")
@@ -126,13 +126,13 @@ struct ExplainCommand: ParsableCommand {
     }
 }
 
-private func queryOptions(_ globals: GlobalOptions, _ parameters: [String]) throws -> QueryOptions {
+func queryOptions(_ globals: GlobalOptions, _ parameters: [String]) throws -> QueryOptions {
     var options = QueryOptions()
     options.threads = globals.threadCount
     options.cancellation = Interruption.watch()
     for parameter in parameters {
         guard let equals = parameter.firstIndex(of: "="), equals != parameter.startIndex else {
-            throw GradDBError(.usage, "--param takes NAME=FILE, not '\(parameter)'")
+            throw GradDBError(.usage, "--param takes NAME=VALUE, not '\(parameter)'")
         }
         let name = String(parameter[..<equals])
         options.parameters[name.hasPrefix("$") ? String(name.dropFirst()) : name] =

@@ -5,24 +5,28 @@ import GradDBQuery
 /// Builds syntax trees: everything the grammar can say, names that need quotes among it.
 struct RandomSyntax {
     var random: LanguageRandom
+    var names = Self.oddNames
+    var strings = Self.oddStrings
+
+    init(random: LanguageRandom) { self.random = random }
 
     static let nowhere = SourceRange(0, 0)
 
-    static let names = [
+    static let oddNames = [
         "source", "tokens", "id", "row", "score", "weight", "confidence", "top", "select", "null",
         "two words", "a\"b", "naïve", "日本", "_x1", "1st", "é", "'", "Top", "a.b", "--", "self",
     ]
 
-    static let strings = [
+    static let oddStrings = [
         "", "alpaca", "it's", "''", "%", "a;b", "-- no comment", "/*", "日本語", "line\nline", "\"",
         "layers.*.mlp", "\t", "\u{1F9EA}", "\\",
     ]
 
     static let floats = [0.5, -0.25, 1e-5, -2.5e300, .leastNonzeroMagnitude, 1e16, 3, 1 / 3]
 
-    mutating func name() -> String { random.pick(Self.names) }
+    mutating func name() -> String { random.pick(names) }
 
-    mutating func string() -> String { random.pick(Self.strings) }
+    mutating func string() -> String { random.pick(strings) }
 
     mutating func literal() -> Literal {
         switch random.below(6) {
