@@ -104,8 +104,8 @@ def test_what_cannot_be_written_is_refused(table, tmp_path):
         assert column[-1:] in refused(table, statement, USAGE, "--format", "npy", "--out", path)
     for format in ["npy", "csv"]:
         arguments = ["--format", format, "--out"]
-        refused(table, f"{score} ALL", USAGE, *arguments, tmp_path)
-        refused(table, f"{score} ALL", USAGE, *arguments, "/dev/null")
+        refused(table, f"{score} ALL", IO, *arguments, tmp_path)
+        refused(table, f"{score} ALL", IO, *arguments, "/dev/null")
         refused(table, f"{score} ALL", IO, *arguments, tmp_path / "no" / "such")
     # What fails in the middle leaves nothing either.
     refused(table, f"{score} ACROSS 'late' WEIGHT 1e308, 'early' WEIGHT 1e308 ALL", USAGE,

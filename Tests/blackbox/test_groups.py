@@ -38,8 +38,8 @@ def verify(found, expected, column, end="top", wanted=None):
 @pytest.mark.parametrize("reduction", WITH)
 @pytest.mark.parametrize("column", COLUMNS[:4])
 @pytest.mark.parametrize("measure,each,clause", [
-    ("dot", "EACH", ""), ("cosine", "EACH", "ACROSS ALL"), ("cosine", "MEAN", ""), ("dot", "SUM", "ACROSS ALL"),
-    ("dot", "MAX", "ACROSS ALL"), ("self", "", ""), ("self", "", "ACROSS ALL")])
+    ("dot", "EACH", ""), ("cosine", "EACH", "ACROSS ALL"), ("cosine", "MEAN", ""),
+    ("dot", "SUM", "ACROSS ALL"), ("dot", "MAX", "ACROSS ALL"), ("self", "", ""), ("self", "", "ACROSS ALL")])
 def test_groups_of_every_column(table, measure, each, clause, column, reduction):
     source = f"TO '{table.file}' {each}" if each else ""
     scores = table.scores(measure, each, WEIGHTS if clause else None)

@@ -59,7 +59,8 @@ def test_ids_are_taken_apart(tokens):
 def test_examples_are_groups_of_tokens(tokens, each, reduction):
     database, file, scores = tokens
     answers = scores if each == "EACH" else scores.sum(axis=0, keepdims=True)
-    found = database.query(f"SELECT * FROM t SCORE dot TO '{file}' {each} GROUP BY example WITH {reduction} ALL")
+    found = database.query(
+        f"SELECT * FROM t SCORE dot TO '{file}' {each} GROUP BY example WITH {reduction} ALL")
     assert list(found[0]) == ["query", "rank", "end", "id", "score", "example", "rows"]
     members = {}
     for number, (example, _) in enumerate(SPLIT):
@@ -76,7 +77,8 @@ def test_examples_are_groups_of_tokens(tokens, each, reduction):
 def test_a_condition_on_tokens_comes_before_groups(tokens):
     database, file, scores = tokens
     found = database.query(
-        f"FROM t SCORE dot TO '{file}' MEAN WHERE token < 2 AND example LIKE 'a%' GROUP BY example WITH sum ALL")
+        f"FROM t SCORE dot TO '{file}' MEAN WHERE token < 2 AND example LIKE 'a%' "
+        "GROUP BY example WITH sum ALL")
     expected = {}
     for number, (example, token) in enumerate(SPLIT):
         if token is not None and token < 2 and example.startswith("a"):

@@ -21,8 +21,9 @@ package struct RowSet: Sendable {
         guard let first = words.firstIndex(where: { $0 != 0 }),
             let last = words.lastIndex(where: { $0 != 0 })
         else { return nil }
-        return UInt64(first * 64 + words[first].trailingZeroBitCount)...UInt64(
-            last * 64 + 63 - words[last].leadingZeroBitCount)
+        return UInt64(
+            first * 64 + words[first].trailingZeroBitCount)...UInt64(
+                last * 64 + 63 - words[last].leadingZeroBitCount)
     }
 
     /// Inserts a row; false when it was there.
@@ -59,6 +60,7 @@ package struct RowSet: Sendable {
 
     private mutating func grow(toHold word: Int) {
         guard word >= words.count else { return }
-        words.append(contentsOf: repeatElement(0, count: max(word + 1, 2 * words.count) - words.count))
+        words.append(
+            contentsOf: repeatElement(0, count: max(word + 1, 2 * words.count) - words.count))
     }
 }

@@ -18,11 +18,11 @@ final class OutputFile: TextOutput {
 
     /// Begins a file; nothing is at `path` until `finish`.
     ///
-    /// - Throws: `.usage` where something lies there that is no file, `.io`.
+    /// - Throws: `.io`, also where something lies there that is no file.
     init(_ path: String) throws {
         var status = stat()
         if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
-            throw GradDBError(.usage, "\(path) is no regular file; --out needs the name of one")
+            throw GradDBError(.io, "cannot write \(path): it is no regular file")
         }
         self.path = path
         partialPath = "\(path).\(getpid()).partial"
