@@ -105,7 +105,11 @@ def tested(reader, left):
         node = ("AND", (">=", left, low, start), ("<=", left, parse(reader, 4), start), start)
     elif reader.accept("LIKE"):
         pattern = reader.kind("string")
-        escape = reader.kind("string").value if reader.accept("ESCAPE") else None
+        escape = None
+        if reader.accept("ESCAPE"):
+            place, escape = reader.word.start, reader.kind("string").value
+            if len(escape) != 1 or escape in "%_":
+                raise Refused("no escape character", place)
         node = ("LIKE", left, expression(pattern.value, escape, pattern.start), start)
     else:
         reader.refuse("IN, BETWEEN or LIKE")
@@ -156,7 +160,9 @@ def kind(node, types):
             return KINDS[types[name]]
         case ("parameter", *_):
             return None
-        case ("call", "coalesce", arguments, _):
+        case ("call", "coalesce", arguments, place):
+            if len(arguments) < 2:
+                raise Refused("coalesce takes two arguments or more", place)
             return one_kind(arguments, types)
         case ("call", name, arguments, place):
             if name not in FUNCTIONS:
@@ -253,7 +259,7 @@ class Condition:
                 value = self.value(inner, row, "number")
                 return None if value is None else in_range(-value)
             case ("call", "coalesce", arguments, _):
-                common = one_kind(arguments, self.types) or wanted
+                common = kind(node, self.types) or wanted
                 values = [self.value(argument, row, common) for argument in arguments]
                 return next((value for value in values if value is not None), None)
             case ("call", name, arguments, _):

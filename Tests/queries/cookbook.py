@@ -101,7 +101,7 @@ def same(expected, actual):
 
 
 def statements(steps):
-    """(step, words of the command) of all that ask a query and succeed."""
+    """(step, words behind `gradctl query`) of all that ask one."""
     for step in steps:
         if step.command.startswith("gradctl query "):
             yield step, shlex.split(step.command)[2:]
