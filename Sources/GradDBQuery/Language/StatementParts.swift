@@ -33,8 +33,6 @@ package enum QuerySource: Equatable, Sendable {
     case row(RowIdentifier)
     /// The rows of the scored table for which a condition is true.
     case rows(Expression)
-    /// The rows of the scored table for which a condition is true.
-    case rows(Expression)
 
     package enum RowIdentifier: Equatable, Sendable {
         case string(String)
