@@ -115,7 +115,8 @@ package struct LinearAlgebra: Sendable {
         return status == 0
     }
 
-    /// Eigenvalues of a symmetric matrix, ascending; its rows become the eigenvectors.
+    /// Eigenvalues of a symmetric matrix, of which the lower triangle is read, ascending; its rows
+    /// become the eigenvectors.
     package func eigenvalues(_ matrix: DoubleMatrix) throws -> [Double] {
         var order = Int32(matrix.rows)
         var status: Int32 = 0

@@ -68,14 +68,14 @@ package final class FrequentDirections: GradientSum {
 
     private static let gramTile = 64
 
-    /// B Bᵀ; both triangles.
+    /// B Bᵀ, its lower triangle.
     private func gram() throws -> DoubleMatrix {
         let gram = try DoubleMatrix(rows: filled, columns: filled)
         let (rows, algebra) = (self.rows, self.algebra)
         let tiles = stride(from: 0, to: filled, by: Self.gramTile).map {
             $0..<min(filled, $0 + Self.gramTile)
         }
-        let pairs = tiles.flatMap { row in tiles.map { (row, $0) } }
+        let pairs = tiles.indices.flatMap { row in tiles[...row].map { (tiles[row], $0) } }
         try Parallel.forEach(pairs.count, threads: threads) { index, _ in
             let (first, second) = pairs[index]
             algebra.multiply(
