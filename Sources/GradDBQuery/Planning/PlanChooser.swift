@@ -92,7 +92,8 @@ struct PlanChooser {
         var pairs = ScoreSample.pairs
         if let seconds = query.budget {
             // A twentieth of the time, as single rows cost more than their bytes.
-            let affordable = seconds * limits.memory / 2 / 20
+            let affordable =
+                seconds * limits.memory / 2 / 20
                 / Double(8 * max(1, ladder.exact.rowBytes))
             pairs = max(16, Int(min(affordable, Double(pairs))))
         }

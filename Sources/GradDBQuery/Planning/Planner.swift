@@ -183,7 +183,7 @@ package struct Planner {
             "filter",
             [
                 ("where", .text(condition)), ("columns", .text(columns)),
-                ("asked", .text(isConditionLast ? "of rows in the order of their scores" : "first")),
+                ("asked", .text(isConditionLast ? "in the order of scores" : "first")),
             ], estimate: estimate, inputs: inputs)
     }
 }

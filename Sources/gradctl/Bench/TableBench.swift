@@ -111,7 +111,8 @@ struct TableBench {
         let statement =
             "EXPLAIN ANALYZE FROM \(Self.quoted(name, "\"")) SCORE dot TO $queries "
             + "ACROSS \(Self.quoted(checkpoint.name, "'")) TOP 10 EXACT"
-        guard case .plan(let plan) = try engine.run(statement), let scan = plan.root.first("scan") else {
+        guard case .plan(let plan) = try engine.run(statement), let scan = plan.root.first("scan")
+        else {
             throw GradDBError(.failed, "the plan of a scan shows no scan")
         }
         let rows = scan.actual("rows")

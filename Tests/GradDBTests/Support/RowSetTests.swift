@@ -1,6 +1,5 @@
-import Testing
-
 import GradDB
+import Testing
 
 @Suite struct RowSetTests {
     @Test func anEmptySetHasNothing() {
