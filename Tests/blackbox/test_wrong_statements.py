@@ -1,12 +1,13 @@
 """Wrong statements: exit 64, a caret below the place, nothing on standard output."""
 
 import re
+import resource
 
 import numpy as np
 import pytest
 
 from gradient_files import Files
-from graddb import BAD_INPUT, USAGE, Database
+from graddb import BAD_INPUT, NOT_FOUND, OK, USAGE, Database
 
 # A statement, and the word at which the caret must point (None: where the text ends too early).
 WRONG = [
@@ -203,3 +204,46 @@ def test_bytes_that_are_no_statement_are_refused(table, junk):
 def test_a_statement_above_the_limit_is_refused(table):
     long = "SELECT id FROM t SCORE dot TO ROW 'r0' WHERE s = '" + "x" * (1 << 20) + "'"
     table.run("query", "-", stdin=long.encode()).expect(USAGE)
+
+
+def test_a_table_that_is_not_there_is_pointed_at(table):
+    for statement, column in (("FROM tt SCORE self", 6), ('SELECT id FROM "T" SCORE self', 16)):
+        refused = table.run("query", statement).expect(NOT_FOUND)
+        assert place_told(refused, statement) == (1, column)
+        assert b"did you mean t?" in refused.stderr
+
+
+HEAD = "SELECT id FROM t SCORE dot TO ROW 'r0' WHERE "
+SIZE = (1 << 20) - 200  # just under the limit, with what stands around
+
+
+@pytest.mark.parametrize(
+    "condition,status",
+    [
+        ("(" * SIZE, USAGE),
+        ("NOT " * (SIZE // 4) + "flag", USAGE),
+        ("- " * (SIZE // 2) + "i = 1", USAGE),
+        ("abs(" * (SIZE // 4) + "i", USAGE),
+        ("i = 1 AND " * (SIZE // 10) + "i = 1", OK),
+        ("flag OR " * (SIZE // 8) + "i = 1", OK),
+        ("i + " * (SIZE // 4) + "1 > 0", OK),
+        ("1 * " * (SIZE // 4) + "i = 1", OK),
+        ("i IN (1" + ",22" * (SIZE // 3) + ")", OK),
+        ("i IN (i" + ",i" * (SIZE // 2) + ")", OK),
+        ("s IN (s" + ",s" * (SIZE // 2) + ")", OK),
+        ("coalesce(i" + ",i" * (SIZE // 2) + ") = 1", OK),
+        ("s = '" + "x" * SIZE + "'", OK),
+        ("s = '" + "''" * (SIZE // 2) + "'", OK),
+        ("s = '" + "x" * SIZE, USAGE),
+        ("/*" + "x" * SIZE + "*/ i = 1", OK),
+        ("".join("()'\"+-*/%=<>,.;$ab19 \n"[n * n % 23] for n in range(SIZE)), USAGE),
+    ],
+    ids=range(17),
+)
+def test_a_statement_just_under_the_limit_is_read_in_bounded_memory(table, condition, status):
+    text = (HEAD + condition).encode()
+    assert len(text) <= 1 << 20
+    result = table.run("query", "-", stdin=text).expect(status)
+    assert len(result.stderr) < 4096
+    # In KiB, of any process that a test has run: half a KiB for each byte of the statement.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 19
