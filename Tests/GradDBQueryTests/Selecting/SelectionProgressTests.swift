@@ -11,7 +11,8 @@ import Testing
 #endif
 
 @Suite struct SelectionProgressTests {
-    private let output = NSTemporaryDirectory() + "graddb-progress-\(UUID().uuidString)"
+    private let output =
+        FileManager.default.temporaryDirectory.path + "/graddb-progress-\(UUID().uuidString)"
     private var path: String { output + ".progress" }
 
     @Test(arguments: [[], [7], [0, .max, 1 << 63]] as [[UInt64]])
