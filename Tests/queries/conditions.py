@@ -261,7 +261,9 @@ class Condition:
             case ("call", "coalesce", arguments, _):
                 common = kind(node, self.types) or wanted
                 values = [self.value(argument, row, common) for argument in arguments]
-                return next((value for value in values if value is not None), None)
+                found = next((value for value in values if value is not None), None)
+                floats = common == "number" and self.is_float(node)
+                return float(found) if floats and found is not None else found
             case ("call", name, arguments, _):
                 kind(node, self.types)
                 values = [self.value(a, row, k) for a, k in zip(arguments, FUNCTIONS[name][0])]
@@ -270,6 +272,22 @@ class Condition:
         operator, a, b, _ = node
         a, b = self.value(a, row, "number"), self.value(b, row, "number")
         return None if a is None or b is None else in_range(arithmetic(operator, a, b))
+
+
+    def is_float(self, node):
+        """Whether a number is a float, which its operands' types decide and not their values."""
+        match node:
+            case ("value", value):
+                return isinstance(value, float)
+            case ("column", name, _):
+                return self.types[name] == "float"
+            case ("parameter", name, place):
+                return isinstance(read_parameter(self.parameters[name], "number", place), float)
+            case ("call", name, arguments, _):
+                return name != "length" and any(map(self.is_float, arguments))
+            case ("negative", inner):
+                return self.is_float(inner)
+        return node[0] == "/" or any(map(self.is_float, node[1:3]))
 
 
 def read_parameter(text, wanted, place):
