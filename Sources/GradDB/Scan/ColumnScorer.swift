@@ -39,6 +39,25 @@ package struct ColumnScorer: Sendable {
     /// Whether running sums lie row by row; else query by query.
     private var isRowMajor: Bool { integers != nil || floats != nil }
 
+    /// Chunks in a row are read more than twice as fast as those that others are left out between:
+    /// beyond this share of them, all are (docs/measurements.md, Plans).
+    package static let mostSkippingShare = 0.45
+
+    /// Whether it is faster to pass over the chunks that hold no row of `mask` than to read all.
+    func paysToSkip(_ mask: [Bool]) -> Bool {
+        let rowsPerChunk = BlockLayout(
+            rows: mask.count, stride: codec.geometry.bytes(ofSlab: 0), hasStatistics: true
+        ).rowsPerChunk
+        var chunks = 0
+        var touched = 0
+        for first in stride(from: 0, to: mask.count, by: rowsPerChunk) {
+            chunks += 1
+            let rows = first..<min(mask.count, first + rowsPerChunk)
+            if mask[rows].contains(true) { touched += 1 }
+        }
+        return Double(touched) < Self.mostSkippingShare * Double(chunks)
+    }
+
     /// Opens the column's block `slab` of a row group.
     func block(_ view: TableView, _ unit: ScanUnit, rows: Int, slab: Int) throws -> BlockReader {
         try BlockReader(

@@ -37,7 +37,8 @@ package struct Scan: Sendable {
         let columns = self.columns.map { $0.batched() }
         let workers = (0..<workerCount).map { ScanWorker(self, columns, number: $0) }
         // Where most rows are passed over, so may their blocks be: better none than too many.
-        let prefetch = request.filter == nil ? Prefetch(self, order: order) : nil
+        let isDense = request.filter.map { 3 * $0.count >= Int(request.view.rowCount) } ?? true
+        let prefetch = isDense ? Prefetch(self, order: order) : nil
         defer { prefetch?.stop() }
         try Parallel.forEach(units.count, threads: workerCount) { turn, worker in
             try request.cancellation.check()
@@ -89,7 +90,10 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
             return
         }
         scores.reset(rows: rows.count, queries: request.queries.count)
-        for column in columns { try scan(column, unit, rows: rows.count, mask) }
+        for column in columns {
+            let skips = mask.flatMap { column.paysToSkip($0) ? $0 : nil }
+            try scan(column, unit, rows: rows.count, skips)
+        }
         if let squaredNorms = request.squaredNorms {
             scores.replaceSquaredNorms(by: try squaredNorms(unit))
         }

@@ -37,7 +37,7 @@ package struct RowSet: Sendable {
     }
 
     /// Inserts of the rows from `first` on those for which `mask` says so.
-    package mutating func insert(_ mask: some Collection<Bool>, from first: UInt64) {
+    package mutating func insert(_ mask: ArraySlice<Bool>, from first: UInt64) {
         guard !mask.isEmpty else { return }
         grow(toHold: (Int(first) + mask.count - 1) / 64)
         var word = Int(first / 64)
@@ -51,6 +51,14 @@ package struct RowSet: Sendable {
             (word, bit, bits) = (word + 1, 0, 0)
         }
         if bits != 0 { words[word] |= bits }
+    }
+
+    /// All rows below a number.
+    package static func all(below rowCount: UInt64) -> RowSet {
+        var rows = RowSet()
+        rows.words = [UInt64](repeating: .max, count: Int(rowCount / 64))
+        if rowCount % 64 > 0 { rows.words.append((1 << (rowCount % 64)) - 1) }
+        return rows
     }
 
     package func contains(_ row: UInt64) -> Bool {

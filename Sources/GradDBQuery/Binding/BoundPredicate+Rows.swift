@@ -10,13 +10,8 @@ extension BoundPredicate {
     func rows(
         of view: TableView, _ options: QueryOptions, known: [UInt64: [Bool]] = [:]
     ) throws -> RowSet {
+        if let constant { return constant == .yes ? .all(below: view.rowCount) : RowSet() }
         var rows = RowSet(rowCount: view.rowCount)
-        if let constant {
-            if constant == .yes {
-                rows.insert(repeatElement(true, count: Int(view.rowCount)), from: 0)
-            }
-            return rows
-        }
         let reader = ColumnReader(view)
         let names = columns.map(\.name)
         let starts = try reader.runStarts()

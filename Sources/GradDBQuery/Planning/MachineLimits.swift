@@ -3,6 +3,7 @@
 // The rates are those that `gradctl bench` measured here, else those of common machines.
 
 import GradDB
+import Synchronization
 
 /// How fast a scan can be. Rates are in units a second on all threads of the statement.
 package struct MachineLimits: Sendable {
@@ -20,7 +21,19 @@ package struct MachineLimits: Sendable {
     }
 
     package init(threads: Int) {
-        self.init(threads: threads, profile: MachineProfile.load(threads: threads))
+        self.init(threads: threads, profile: Self.profile(threads: threads))
+    }
+
+    private static let profiles = Mutex<[Int: MachineProfile?]>([:])
+
+    /// The stored profile, read once in a process: that takes as long as a scan of 50 MB.
+    private static func profile(threads: Int) -> MachineProfile? {
+        profiles.withLock { profiles in
+            if let known = profiles[threads] { return known }
+            let profile = MachineProfile.load(threads: threads)
+            profiles[threads] = .some(profile)
+            return profile
+        }
     }
 
     package init(threads: Int, profile: MachineProfile?) {

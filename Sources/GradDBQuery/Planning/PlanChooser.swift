@@ -110,15 +110,20 @@ struct PlanChooser {
             options: options)
     }
 
+    /// Scores' tails are heavier than those of the normal distribution that the sample's estimate
+    /// supposes, and leave about a quarter of its rows (docs/measurements.md, Plans).
+    private static let tailShare = 0.25
+
     /// The share of rows that a rung is expected to leave to be looked at closer.
     private func survivors(_ sample: ScoreSample, _ rung: Int) throws -> Double {
         let interval = ProgressiveSelection.interval(
             query.accuracy, wanted: Int(wanted), rows: Int(passing))
-        return ends.reduce(0.0) { left, wanted in
-            left
-                + sample.survivors(
-                    rung: rung, wanted: wanted, of: Int(passing), interval: interval)
-        }
+        return Self.tailShare
+            * ends.reduce(0.0) { left, wanted in
+                left
+                    + sample.survivors(
+                        rung: rung, wanted: wanted, of: Int(passing), interval: interval)
+            }
     }
 
     // MARK: the two places of a condition
@@ -194,14 +199,16 @@ struct PlanChooser {
         for column in rung.columns {
             let codec = try query.view.table.codec(column.layer, column.encoding.codec, kernels)
             let rowBytes = min(codec.rowBytes, column.slabs * SlabGeometry.slabBytes)
-            // A chunk none of whose rows passes is not read.
+            // A chunk none of whose rows passes is not read, where that is worth a jump.
             let stride = min(rowBytes, SlabGeometry.slabBytes)
-            let touched = filter?.share(ofPiecesOf: BlockLayout.targetChunkBytes / stride) ?? 1
+            var touched = filter?.share(ofPiecesOf: BlockLayout.targetChunkBytes / stride) ?? 1
+            if touched >= ColumnScorer.mostSkippingShare { touched = 1 }
             let bytes = rows * Double(rowBytes) * touched
             cost.bytes += bytes
-            cost.seconds += limits.seconds(
+            let seconds = limits.seconds(
                 column.encoding.codec, bytes: bytes, queries: queries,
                 scoring == .singlePrecision ? .single : .defined, coldShare: coldShare)
+            cost.seconds += touched < 1 ? seconds / ColumnScorer.mostSkippingShare : seconds
         }
         let groups = filter?.share(ofPiecesOf: query.view.table.document.rowGroup) ?? 1
         let pairs = rows * groups * Double(queries)
