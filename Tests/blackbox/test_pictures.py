@@ -263,7 +263,7 @@ def test_pictures_want_a_file_and_leave_what_was_there(table, tmp_path):
     statement = "SELECT n FROM t SCORE dot TO $q TOP 2"
     for format in ("svg", "png"):
         ask(table, statement, format).expect(USAGE)
-        ask(table, statement, format, "--out", tmp_path).expect(USAGE)
+        ask(table, statement, format, "--out", tmp_path).expect(IO)
         ask(table, statement, format, "--out", tmp_path / "none" / "x").expect(IO)
         out = tmp_path / format
         out.write_text("before")

@@ -20,7 +20,9 @@ extension BoundPredicate {
             if let mask = known[starts[index]] { return mask[...] }
             let run = try reader.run(names, startingAt: starts[index])
             let count = run.columns.first?.value.count ?? run.rows.count
-            return try mask(over: run.columns, rowCount: count).prefix(run.rows.count)
+            return try mask(
+                over: run.columns, rowCount: count, cancellation: options.cancellation
+            ).prefix(run.rows.count)
         }
         for (start, mask) in zip(starts, masks) { rows.insert(mask, from: start) }
         return rows

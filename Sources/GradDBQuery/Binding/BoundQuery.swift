@@ -73,6 +73,17 @@ package struct BoundQuery: Sendable {
         isAnsweredOneByOne ? try queries.name(of: answer) : queries.sourceName
     }
 
+    /// What is read of the chosen layers to score rows as scores are defined.
+    package func definingColumns() throws -> [ScanColumn] {
+        let kernels = try KernelSet.chosen()
+        return try zip(layers, tiers[0]).map { layer, encoding in
+            let codec = try view.table.codec(layer, encoding.codec, kernels)
+            return ScanColumn(
+                layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
+                target: encoding.codec)
+        }
+    }
+
     /// The same question over one of the chosen layers.
     package func restricted(toLayer layer: Int) -> BoundQuery {
         var restricted = self

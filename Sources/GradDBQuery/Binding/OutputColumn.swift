@@ -107,8 +107,15 @@ struct ColumnBinder {
         return statement.error(
             "table '\(table.name)' has no column '\(name.value)'", at: name.range,
             expected: "one of \(Self.list(names)), or *",
-            hint: NearestName.hint(for: name.value, among: names))
+            hint: Self.absence[name.value] ?? NearestName.hint(for: name.value, among: names))
     }
+
+    /// Where columns are that not every statement has.
+    private static let absence = [
+        "layer": "layer is there with PER LAYER", "rows": "rows is there with GROUP BY",
+        "example": "example is there in tables of tokens",
+        "token": "token is there in tables of tokens",
+    ]
 
     /// A name of the answer means one thing: not two columns, nor a column and one of those that
     /// every answer has.

@@ -69,7 +69,7 @@ struct RunningSelection {
     func selected(asking condition: BoundPredicate, rowCount: Int) throws -> Selected? {
         guard var overshoot = choice.chosen.overshoot else { return nil }
         let wanted = query.limits.resolved(of: rowCount)
-        var filter = RecordFilter(condition, query.view)
+        var filter = RecordFilter(condition, query.view, options.cancellation)
         var passes: [ScanPass] = []
         while true {
             let limits = Self.limits(wanted, overshoot)

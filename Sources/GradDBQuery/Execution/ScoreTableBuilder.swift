@@ -16,13 +16,7 @@ struct ScoreTableBuilder {
         self.query = query
         self.filter = filter
         self.options = options
-        let kernels = try KernelSet.chosen()
-        columns = try zip(query.layers, query.tiers[0]).map { layer, encoding in
-            let codec = try query.view.table.codec(layer, encoding.codec, kernels)
-            return ScanColumn(
-                layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-                target: encoding.codec)
-        }
+        columns = try query.definingColumns()
     }
 
     /// The scores of the answers that some parts of the queries give together: of EACH one part,

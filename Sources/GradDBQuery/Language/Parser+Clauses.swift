@@ -6,7 +6,8 @@ extension Parser {
         while let keyword = current.keyword, Self.trailingKeywords.contains(keyword) {
             if let first = seen[keyword] {
                 throw source.error(
-                    "a second \(keyword.spelling)", at: current.range,
+                    "a second \(keyword == .group ? "GROUP BY" : keyword.spelling)",
+                    at: current.range,
                     expected: "each clause once",
                     hint: "the first one is at \(place(of: first))")
             }

@@ -16,8 +16,10 @@ package struct FilterSample: Sendable {
     /// Runs that are looked at, spread over the table.
     private static let count = 3
 
-    /// - Throws: `.corrupt`, `.io`.
-    package init(_ predicate: BoundPredicate, _ view: TableView) throws {
+    /// - Throws: `.corrupt`, `.io`, `.interrupted`.
+    package init(
+        _ predicate: BoundPredicate, _ view: TableView, _ cancellation: Cancellation
+    ) throws {
         let reader = ColumnReader(view)
         let names = predicate.columns.map(\.name)
         var masks: [UInt64: [Bool]] = [:]
@@ -29,7 +31,8 @@ package struct FilterSample: Sendable {
                 masks[range.lowerBound] == nil
             else { continue }
             let count = columns.first?.value.count ?? range.count
-            let mask = try predicate.mask(over: columns, rowCount: count)
+            let mask = try predicate.mask(
+                over: columns, rowCount: count, cancellation: cancellation)
             masks[range.lowerBound] = Array(mask.prefix(range.count))
             rows += range.count
         }

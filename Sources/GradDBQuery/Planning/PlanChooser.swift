@@ -25,7 +25,8 @@ struct PlanChooser {
         }
         rows = largest.map { Double(query.view.rowCount(of: $0)) } ?? 0
         filter = try query.predicate.flatMap { predicate in
-            predicate.constant == nil ? try FilterSample(predicate, query.view) : nil
+            predicate.constant == nil
+                ? try FilterSample(predicate, query.view, options.cancellation) : nil
         }
         let passing = Int(rows * (filter?.share ?? 1))
         parts = QueryParts(

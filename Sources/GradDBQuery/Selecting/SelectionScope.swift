@@ -75,13 +75,7 @@ package struct SelectionScope: Sendable {
         threads = options.threads
         cancellation = options.cancellation
         self.checkpoint = checkpoint
-        let kernels = try KernelSet.chosen()
-        columns = try zip(query.layers, query.tiers[0]).map { layer, encoding in
-            let codec = try query.view.table.codec(layer, encoding.codec, kernels)
-            return ScanColumn(
-                layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-                target: encoding.codec)
-        }
+        columns = try query.definingColumns()
         filter = try query.predicate?.rows(of: query.view, options.queryOptions)
     }
 

@@ -117,7 +117,18 @@ struct HeatMap {
             return String(repeating: character, count: filled)
                 + String(repeating: " ", count: cellWidth - filled)
         }
-        return "\(character) " + padded(Label.number(score), to: cellWidth - 2)
+        return "\(character) " + padded(Self.number(score, room: cellWidth - 3), to: cellWidth - 2)
+    }
+
+    /// Three significant digits, or where these have no room three behind the point.
+    private static func number(_ score: Double, room: Int) -> String {
+        let text = Label.number(score)
+        guard text.count > room, score.magnitude < 1 else {
+            return Label.shortened(text, to: room)
+        }
+        let thousandths = Int((score.magnitude * 1000).rounded())
+        let digits = String(String(thousandths + 1000).dropFirst())
+        return (score < 0 ? "-0." : "0.") + digits
     }
 
     private static func character(_ position: Double?) -> Character {
@@ -132,7 +143,7 @@ struct HeatMap {
         let colour = scale.colour(score)
         var text = String(repeating: " ", count: cellWidth)
         if cellWidth >= Self.numberWidth, let score {
-            text = padded(" " + Label.number(score), to: cellWidth)
+            text = padded(" " + Self.number(score, room: cellWidth - 2), to: cellWidth)
         }
         return background(colour) + text
     }

@@ -6,11 +6,13 @@ import GradDB
 struct RecordFilter {
     private let predicate: BoundPredicate
     private let view: TableView
+    private let cancellation: Cancellation
     /// By row number.
     private var known: [UInt64: Bool] = [:]
 
-    init(_ predicate: BoundPredicate, _ view: TableView) {
+    init(_ predicate: BoundPredicate, _ view: TableView, _ cancellation: Cancellation) {
         self.predicate = predicate
+        self.cancellation = cancellation
         self.view = view
     }
 
@@ -37,7 +39,8 @@ struct RecordFilter {
             }
             columns[field.name] = FieldColumn(values, type: field.type)
         }
-        return try predicate.mask(over: columns, rowCount: rows.count)
+        return try predicate.mask(
+            over: columns, rowCount: rows.count, cancellation: cancellation)
     }
 }
 
