@@ -209,7 +209,7 @@ def test_what_is_asked_wrongly_is_refused(database, files, tmp_path):
         assert result.stdout == b""
     database.run("duplicates", "u").expect(NOT_FOUND)
     database.run("duplicates", "t", "--out", tmp_path / "none" / "x").expect(IO)
-    database.run("duplicates", "t", "--out", tmp_path).expect(USAGE)
+    database.run("duplicates", "t", "--out", tmp_path).expect(IO)
     assert list(tmp_path.glob("*.partial")) == []
 
 
@@ -229,14 +229,14 @@ def test_groups_go_to_a_file_whole(database, files, tmp_path):
 
 def test_on_a_terminal_and_interrupted(database, files):
     generator = np.random.default_rng(1)
-    vectors = generator.standard_normal((6000, 2048)).astype(np.float32)
+    vectors = generator.standard_normal((20000, 512)).astype(np.float32)
     vectors[30] = vectors[31]
     load(database, files, {"grad": vectors}, ["int8"])
     screen = run_on_terminal("duplicates", "t", "--db", database.path, stream="stderr")
     assert screen.status == OK and "reading" in screen.terminal
     assert screen.pipe.decode().startswith("1.0000 to 1.0000  30  31\n")
     process = database.start("duplicates", "t", "--recall", "1", "--json")
-    time.sleep(0.5)
+    time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert result.status == INTERRUPTED and result.stdout == b"", result
