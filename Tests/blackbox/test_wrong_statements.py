@@ -1,13 +1,14 @@
 """Wrong statements: exit 64, a caret below the place, nothing on standard output."""
 
+import os
 import re
-import resource
+import subprocess
 
 import numpy as np
 import pytest
 
 from gradient_files import Files
-from graddb import BAD_INPUT, NOT_FOUND, OK, USAGE, Database
+from graddb import BAD_INPUT, GRADCTL, NOT_FOUND, OK, USAGE, Database, environment
 
 # A statement, and the word at which the caret must point (None: where the text ends too early).
 WRONG = [
@@ -240,10 +241,16 @@ SIZE = (1 << 20) - 200  # just under the limit, with what stands around
     ],
     ids=range(17),
 )
-def test_a_statement_just_under_the_limit_is_read_in_bounded_memory(table, condition, status):
+def test_a_statement_just_under_the_limit_is_read_in_bounded_memory(table, tmp_path, condition, status):
     text = (HEAD + condition).encode()
     assert len(text) <= 1 << 20
-    result = table.run("query", "-", stdin=text).expect(status)
-    assert len(result.stderr) < 4096
-    # In KiB, of any process that a test has run: half a KiB for each byte of the statement.
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 19
+    script, errors = tmp_path / "statement.sql", tmp_path / "errors"
+    script.write_bytes(text)
+    arguments = [str(GRADCTL), "query", "-f", str(script), "--db", str(table.path)]
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=stderr, env=environment())
+        _, ended, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(ended)
+    assert process.returncode == status and errors.stat().st_size < 4096
+    # In KiB: half a KiB for each byte of the statement.
+    assert usage.ru_maxrss < 1 << 19
