@@ -34,7 +34,8 @@ struct Gradctl: ParsableCommand {
             CommitCommand.self, StagedCommand.self, RecodeCommand.self, PreconditionCommand.self,
             QueryCommand.self,
             ExplainCommand.self, ShellCommand.self, InfoCommand.self, SnapshotsCommand.self,
-            TagCommand.self, SelectCommand.self, DuplicatesCommand.self,
+            TagCommand.self, RestoreCommand.self, DeleteCommand.self, ExpireCommand.self,
+            SelectCommand.self, DuplicatesCommand.self,
             CheckCommand.self, BenchCommand.self,
         ])
 }

@@ -151,31 +151,8 @@ package final class Commit {
     }
 
     /// One synced batch: afterwards the snapshot exists, whole.
-    ///
-    /// - Parameters:
-    ///   - head: the table's, with the new snapshot's number.
-    ///   - checkpoint: the one that the commit adds to.
-    ///   - bytes: of the blocks of the new snapshot's encodings.
-    package func publish(
-        head: HeadDocument, segments: [SegmentDocument], checkpoint: UInt32? = nil, bytes: UInt64,
-        message: String, tag: String?
-    ) throws {
-        let number = table.document.table
-        for segment in segments {
-            try batch.put(Catalog.Key.segment(number, segment.segment), document: segment)
-        }
-        let before = try table.newest.segments.count
-        try batch.put(
-            Catalog.Key.snapshot(number, head.snapshot),
-            document: SnapshotDocument(
-                snapshot: head.snapshot, parent: table.head.snapshot, time: Timestamp.now(),
-                message: message, checkpoint: checkpoint, nextRow: head.nextRow,
-                segments: before + segments.count { $0.base == nil }, bytes: bytes))
-        try batch.put(Catalog.Key.head(number), document: head)
-        if let tag {
-            try batch.put(
-                Catalog.Key.tag(number, tag), document: TagDocument(snapshot: head.snapshot))
-        }
+    package func publish(_ next: NextSnapshot) throws {
+        try next.write(to: batch, kernels: try KernelSet.chosen())
         if !self.segments.isEmpty {
             batch.delete(document: Catalog.Key.reservation(self.segments.lowerBound))
         }

@@ -90,7 +90,8 @@ public final class DatabaseWriter {
                 Layer(
                     number: UInt32(document.layers.count), name: layer.name, dims: layer.dims,
                     encodings: zip(first..., layer.codecs.sorted()).map {
-                        LayerEncoding(number: $0, codec: $1, added: 0)
+                        LayerEncoding(
+                            number: $0, codec: $1, snapshots: SnapshotRanges(from: 0))
                     },
                     seed: Array(layer.name.utf8).withUnsafeBytes { kernels.hash($0) },
                     projector: layer.projector))

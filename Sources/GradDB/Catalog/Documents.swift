@@ -61,7 +61,7 @@ public struct Layer: Codable, Equatable, Sendable {
 
     /// Those that a snapshot has, finest first.
     package func encodings(in snapshot: UInt64) -> [LayerEncoding] {
-        encodings.filter { $0.isActive(in: snapshot) }.sorted { $0.codec < $1.codec }
+        encodings.filter { $0.snapshots.contains(snapshot) }.sorted { $0.codec < $1.codec }
     }
 
     package var seedValue: UInt64 {
@@ -79,25 +79,18 @@ package struct LayerEncoding: Codable, Hashable, Sendable {
     /// Its number in block keys; no other encoding of the table ever has it.
     package var number: UInt32
     package var codec: CodecKind
-    /// The first snapshot that has it; 0 for those that the table was made with.
-    package var added: UInt64
-    /// The first snapshot that no longer has it; nil while it is there.
-    package var removed: UInt64?
+    /// Those that have it: from 0 on, where the table was made with it.
+    package var snapshots: SnapshotRanges
 
-    package init(number: UInt32, codec: CodecKind, added: UInt64, removed: UInt64? = nil) {
+    package init(number: UInt32, codec: CodecKind, snapshots: SnapshotRanges) {
         self.number = number
         self.codec = codec
-        self.added = added
-        self.removed = removed
+        self.snapshots = snapshots
     }
 
     private enum CodingKeys: String, CodingKey {
         case number = "encoding"
-        case codec, added, removed
-    }
-
-    package func isActive(in snapshot: UInt64) -> Bool {
-        added <= snapshot && removed.map { snapshot < $0 } ?? true
+        case codec, snapshots
     }
 }
 
@@ -121,7 +114,7 @@ package struct TableDocument: Codable, Equatable, Sendable {
 /// `head/<table>`: which snapshot is the newest, and how the table's ids are typed.
 package struct HeadDocument: Codable, Equatable, Sendable {
     package var snapshot: UInt64 = 0
-    /// Row numbers given so far; the next new id gets this one.
+    /// Row numbers given so far; the next new row gets this one.
     package var nextRow: UInt64 = 0
     /// `string` or `int`, once the first row is there.
     package var idType: FieldType?
@@ -137,13 +130,29 @@ package struct SnapshotDocument: Codable, Equatable, Sendable {
     /// The snapshot it was made from; 0 is the empty table.
     package var parent: UInt64
     package var time: String
+    package var operation: Operation
     package var message: String
     /// The checkpoint that this commit added vectors to.
     package var checkpoint: UInt32?
-    /// Rows (ids) of the table in this snapshot: those with smaller row numbers.
+    /// Its rows have smaller numbers.
     package var nextRow: UInt64
+    /// How many of them are deleted.
+    package var deleted: UInt64
     package var segments: Int
     package var bytes: UInt64
+    /// What it holds, in a number: equal where two snapshots hold the same.
+    package var hash: String
+    package var sums: ContentSums
+    /// The snapshot that this one equals, after a restore.
+    package var restored: UInt64?
+
+    /// What made it.
+    package enum Operation: String, Codable, Sendable {
+        case ingest, commit, recode, precondition, delete, restore, compact, `import`, repair
+    }
+
+    /// How many rows it has.
+    package var rows: UInt64 { nextRow - deleted }
 }
 
 /// `segment/<table>/<number>`: what one writer wrote for one checkpoint, or a companion: the rows
@@ -162,8 +171,9 @@ package struct SegmentDocument: Codable, Equatable, Sendable {
     /// Smallest and largest row number in it.
     package var firstRow: UInt64
     package var lastRow: UInt64
-    /// The first snapshot that has it.
-    package var added: UInt64
+    package var snapshots: SnapshotRanges
+    /// Of a segment that a compaction wrote: which older preconditioners' norms are there of it.
+    package var norms: [UInt32]?
 
     /// An encoding's number, and the bytes of its blocks.
     package struct EncodingBytes: Codable, Equatable, Sendable {
@@ -184,8 +194,7 @@ package struct CheckpointDocument: Codable, Equatable, Sendable {
     package var step: Int64?
     /// Its weight in sums over checkpoints: the learning rate there.
     package var weight: Double?
-    /// The first snapshot that has it.
-    package var added: UInt64
+    package var snapshots: SnapshotRanges
 }
 
 /// `tag/<table>/<name>`: a name for a snapshot.

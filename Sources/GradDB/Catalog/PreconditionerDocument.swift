@@ -35,10 +35,7 @@ package struct PreconditionerDocument: Codable, Equatable, Sendable {
     package var created: String
     /// Of all its numbers and norms, before compression.
     package var bytes: UInt64
-    /// The first snapshot that has it.
-    package var added: UInt64
-    /// The first snapshot that no longer has it; nil while it is there.
-    package var removed: UInt64?
+    package var snapshots: SnapshotRanges
     package var parts: [Part]
 
     /// The matrix of one layer at one checkpoint.
@@ -73,11 +70,13 @@ package struct PreconditionerDocument: Codable, Equatable, Sendable {
 
     private enum CodingKeys: String, CodingKey {
         case number = "preconditioner"
-        case name, snapshot, created, bytes, added, removed, parts
+        case name, snapshot, created, bytes, snapshots, parts
     }
 
-    package func isActive(in snapshot: UInt64) -> Bool {
-        added <= snapshot && removed.map { snapshot < $0 } ?? true
+    /// Whether the norms of a segment's rows were stored with it: those that came later have none, but
+    /// where a compaction has brought them along.
+    package func hasNorms(of segment: SegmentDocument) -> Bool {
+        segment.snapshots.first <= snapshot || segment.norms?.contains(number) ?? false
     }
 
     /// The parts of a checkpoint, in the order in which its norms lie.

@@ -117,7 +117,14 @@ package struct Recovery {
                 prefix: Keys.columnPrefix(table: table, field: field), batch)
         }
         try store.forEach(.keys, prefix: Keys.tablePrefix(table)) { key, value in
-            if Keys.rowNumber(value) ?? 0 >= head.nextRow { batch.delete(.keys, [UInt8](key)) }
+            // An id that was deleted, and came again, keeps the numbers that it had.
+            let numbers = Keys.rowNumbers(value) ?? []
+            let kept = numbers.filter { $0 < head.nextRow }
+            if kept.isEmpty, !numbers.isEmpty {
+                batch.delete(.keys, [UInt8](key))
+            } else if kept.count < numbers.count {
+                batch.put(.keys, [UInt8](key), Keys.value(rowNumbers: kept))
+            }
             if batch.byteCount > 16 << 20 {
                 try store.write(batch, sync: true)
                 batch.clear()

@@ -87,9 +87,12 @@ extension SnapshotInfo {
     package var json: JSONObject {
         JSONObject([
             ("snapshot", .int(Int64(number))), ("parent", .int(Int64(parent))),
-            ("time", .string(time)), ("message", .string(message)),
+            ("time", .string(time)), ("operation", .string(operation)),
+            ("message", .string(message)),
             ("checkpoint", checkpoint.map { .string($0) } ?? .null), ("rows", .int(Int64(rows))),
-            ("segments", .int(Int64(segments))), ("bytes", .int(Int64(bytes))),
+            ("deleted", .int(Int64(deleted))), ("segments", .int(Int64(segments))),
+            ("bytes", .int(Int64(bytes))), ("hash", .string(hash)),
+            ("restored", restored.map { .int(Int64($0)) } ?? .null),
             ("tags", .array(tags.map { .string($0) })),
         ])
     }

@@ -9,7 +9,7 @@ extension Table {
         var numbers: Set<UInt32> = []
         for (index, layer) in document.layers.enumerated() {
             // The encodings of a snapshot can only run out where one is removed.
-            let changes = [0] + layer.encodings.compactMap(\.removed)
+            let changes = [0] + layer.encodings.flatMap(\.snapshots.changes)
             guard layer.number == UInt32(index), (1...TableSchema.maxDims).contains(layer.dims),
                 layer.encodings.allSatisfy({
                     $0.number < .max && numbers.insert($0.number).inserted
@@ -37,7 +37,7 @@ extension Table {
         }
         try validatePreconditioners(refuse)
         guard head.snapshot > 0 else { return }
-        let visible = bases.values.count { $0.added <= head.snapshot }
+        let visible = bases.values.count { $0.snapshots.contains(head.snapshot) }
         guard let newest = snapshots.last, newest.snapshot == head.snapshot,
             newest.segments == visible
         else { throw refuse("snapshot \(head.snapshot) lacks segments") }
@@ -71,8 +71,8 @@ extension Table {
             where !own.contains(encoding.number)
                 && !hasCompanion(of: segment, holding: encoding)
             {
-                // Not needed where it was gone before the segment came.
-                guard let removed = encoding.removed, removed <= segment.added else {
+                // Needed only where a snapshot has both.
+                guard !encoding.snapshots.overlaps(segment.snapshots) else {
                     throw refuse(
                         "segment \(segment.segment) lacks encoding \(encoding.number) "
                             + "(\(encoding.codec.rawValue)) of layer '\(layer.name)'")
@@ -86,6 +86,7 @@ extension SegmentDocument {
     /// Whether its row groups are those of `base`, one to one.
     fileprivate func hasRows(of base: SegmentDocument) -> Bool {
         checkpoint == base.checkpoint && rows == base.rows && rowsPerGroup == base.rowsPerGroup
-            && firstRow == base.firstRow && lastRow == base.lastRow && added >= base.added
+            && firstRow == base.firstRow && lastRow == base.lastRow
+            && snapshots.first >= base.snapshots.first
     }
 }

@@ -15,11 +15,11 @@ public struct Table: Sendable {
     package let allSegments: [SegmentDocument]
     /// The segment that holds an encoding of a segment which lacks it.
     private let companions: [Holding: UInt64]
-    private let allCheckpoints: [CheckpointDocument]
+    package let allCheckpoints: [CheckpointDocument]
     /// Tags by name.
     public let tags: [String: UInt64]
     package let snapshots: [SnapshotDocument]
-    /// Those that were removed too, in ascending order of their numbers.
+    /// Of all snapshots, in ascending order of their numbers.
     package let preconditioners: [PreconditionerDocument]
 
     package init(_ document: TableDocument, in store: RocksStore) throws {
@@ -79,16 +79,61 @@ public struct Table: Sendable {
     package func view(snapshot number: UInt64) throws -> TableView {
         let document = snapshots.first { $0.snapshot == number }
         guard document != nil || number == 0 else {
-            let known =
-                snapshots.isEmpty
-                ? "it has none yet" : "it has 0 to \(snapshots.last.map { $0.snapshot } ?? 0)"
-            throw GradDBError.usage("table '\(name)' has no snapshot \(number); \(known)")
+            throw GradDBError.usage("\(lacks(snapshot: number)); \(knownSnapshots)")
         }
         return TableView(
-            table: self, snapshot: number, rowCount: document?.nextRow ?? 0,
-            allSegments: allSegments.filter { $0.added <= number },
-            checkpoints: allCheckpoints.filter { $0.added <= number },
-            preconditioners: preconditioners.filter { $0.isActive(in: number) })
+            table: self, snapshot: number, document: document,
+            allSegments: allSegments.filter { $0.snapshots.contains(number) },
+            checkpoints: allCheckpoints.filter { $0.snapshots.contains(number) },
+            preconditioners: preconditioners.filter { $0.snapshots.contains(number) })
+    }
+
+    /// Says of a snapshot that is not there whether it ever was.
+    package func lacks(snapshot number: UInt64) -> String {
+        (1...max(1, head.snapshot)).contains(number) && head.snapshot > 0
+            ? "snapshot \(number) of table '\(name)' has expired"
+            : "table '\(name)' has no snapshot \(number)"
+    }
+
+    /// Which numbers can be given for a snapshot, for messages.
+    package var knownNumbers: String {
+        guard let first = snapshots.first, let last = snapshots.last else {
+            return "0, as it has none yet"
+        }
+        return UInt64(snapshots.count) == last.snapshot
+            ? "a number from 0 to \(last.snapshot)"
+            : "one of its \(snapshots.count) snapshots, from \(first.snapshot) to \(last.snapshot)"
+    }
+
+    /// Which snapshots there are, for messages.
+    package var knownSnapshots: String {
+        guard let first = snapshots.first, let last = snapshots.last else {
+            return "it has none yet"
+        }
+        return UInt64(snapshots.count) == last.snapshot
+            ? "it has 0 to \(last.snapshot)"
+            : "it has \(snapshots.count), from \(first.snapshot) to \(last.snapshot)"
+    }
+
+    /// The state that a user names: by its number, a tag, or a time.
+    ///
+    /// - Throws: `.usage` for one that does not exist.
+    package func view(named name: String) throws -> TableView {
+        if let number = UInt64(name) { return try view(snapshot: number) }
+        if let view = try view(tag: name) { return view }
+        guard let time = Timestamp.parse(name) else {
+            let known = tags.keys.sorted().prefix(12).joined(separator: ", ")
+            throw GradDBError.usage(
+                "table '\(self.name)' has no tag '\(name)'; give a snapshot's number, a time like "
+                    + "2026-01-31T12:00:00Z, or a tag"
+                    + (known.isEmpty ? "; it has none yet" : " (\(known))"))
+        }
+        guard let view = try view(time: time) else {
+            throw GradDBError.usage(
+                "table '\(self.name)' has no snapshot as old as \(name)"
+                    + (snapshots.first.map { "; the oldest is of \($0.time)" } ?? ""))
+        }
+        return view
     }
 
     /// The state that a tag names.

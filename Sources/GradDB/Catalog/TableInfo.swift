@@ -17,20 +17,28 @@ public struct SnapshotInfo: Sendable {
     public var parent: UInt64
     /// RFC 3339, UTC.
     public var time: String
+    /// What made it: `ingest`, `delete`, …
+    public var operation: String
     public var message: String
     /// The checkpoint that the commit added to.
     public var checkpoint: String?
     /// Rows (ids) of the table then.
     public var rows: UInt64
+    /// Rows that came before it and that it does not have.
+    public var deleted: UInt64
     public var segments: Int
-    /// Bytes of its blocks.
+    /// Bytes of its blocks, those of deleted rows included.
     public var bytes: UInt64
+    /// Of what it holds: snapshots with the same hash hold the same.
+    public var hash: String
+    /// The snapshot that it equals, after a restore.
+    public var restored: UInt64?
     public var tags: [String]
 }
 
 extension Table {
     /// Rows (ids) in the newest snapshot.
-    public var rowCount: UInt64 { head.nextRow }
+    public var rowCount: UInt64 { snapshots.last?.rows ?? 0 }
 
     /// The newest snapshot's number; 0 before the first commit.
     public var newestSnapshot: UInt64 { head.snapshot }
@@ -53,23 +61,23 @@ extension Table {
     public var checkpoints: [CheckpointInfo] {
         get throws {
             let view = try newest
-            return view.checkpoints.map {
+            return try view.checkpoints.map {
                 CheckpointInfo(
                     name: $0.name, step: $0.step, weight: $0.weight,
-                    rows: view.rowCount(of: $0))
+                    rows: try view.rowCount(of: $0))
             }
         }
     }
 
     /// All snapshots, oldest first.
     public var history: [SnapshotInfo] {
-        let names = (try? newest)?.checkpoints ?? []
-        return snapshots.map { snapshot in
+        snapshots.map { snapshot in
             SnapshotInfo(
                 number: snapshot.snapshot, parent: snapshot.parent, time: snapshot.time,
-                message: snapshot.message,
-                checkpoint: names.first { $0.checkpoint == snapshot.checkpoint }?.name,
-                rows: snapshot.nextRow, segments: snapshot.segments, bytes: snapshot.bytes,
+                operation: snapshot.operation.rawValue, message: snapshot.message,
+                checkpoint: allCheckpoints.first { $0.checkpoint == snapshot.checkpoint }?.name,
+                rows: snapshot.rows, deleted: snapshot.deleted, segments: snapshot.segments,
+                bytes: snapshot.bytes, hash: snapshot.hash, restored: snapshot.restored,
                 tags: tags.filter { $0.value == snapshot.snapshot }.keys.sorted())
         }
     }

@@ -1,25 +1,31 @@
 // A table's state in one snapshot: its segments, checkpoints and encodings, and the rows they hold.
 
+import Synchronization
+
 /// A table in one snapshot: what queries run over. Immutable.
 package struct TableView: Sendable {
     package let table: Table
     package let snapshot: UInt64
-    /// Rows (ids) known in this snapshot: row numbers 0 ..< rowCount.
-    package let rowCount: UInt64
+    /// Nil for the empty table, snapshot 0.
+    package let document: SnapshotDocument?
+    /// Its rows have numbers below this; some of those may be deleted.
+    package let rowLimit: UInt64
     /// Without companions: every row of a checkpoint is in one of them.
     package let segments: [SegmentDocument]
     package let checkpoints: [CheckpointDocument]
     package let preconditioners: [PreconditionerDocument]
     /// Bytes of its blocks, by encoding.
     package let bytesOfEncodings: [UInt32: UInt64]
+    private let rows = ViewRows()
 
     init(
-        table: Table, snapshot: UInt64, rowCount: UInt64, allSegments: [SegmentDocument],
+        table: Table, snapshot: UInt64, document: SnapshotDocument?, allSegments: [SegmentDocument],
         checkpoints: [CheckpointDocument], preconditioners: [PreconditionerDocument]
     ) {
         self.table = table
         self.snapshot = snapshot
-        self.rowCount = rowCount
+        self.document = document
+        rowLimit = document?.nextRow ?? 0
         self.checkpoints = checkpoints
         self.preconditioners = preconditioners
         segments = allSegments.filter { $0.base == nil }
@@ -75,11 +81,12 @@ package struct TableView: Sendable {
         segments.filter { $0.checkpoint == checkpoint.checkpoint }
     }
 
-    package func rowCount(of checkpoint: CheckpointDocument) -> Int {
+    /// Vectors of a checkpoint in its segments, those of deleted rows included.
+    package func storedRowCount(of checkpoint: CheckpointDocument) -> Int {
         segments(of: checkpoint).reduce(0) { $0 + $1.rows }
     }
 
-    /// The row numbers of one row group, in stored order.
+    /// The row numbers of one row group, in stored order; those of deleted rows are among them.
     package func rowMap(_ segment: SegmentDocument, group: Int) throws -> [UInt64] {
         let what = "the row map of segment \(segment.segment), row group \(group),"
         let key = Keys.rowMap(
@@ -90,7 +97,7 @@ package struct TableView: Sendable {
         let rows = try value.withBytes {
             try RowMap.decode($0, count: segment.rows(ofGroup: group), what: what)
         }
-        guard rows.allSatisfy({ $0 < rowCount }) else {
+        guard rows.allSatisfy({ $0 < rowLimit }) else {
             throw GradDBError.corrupt("\(what) does not fit the table's rows")
         }
         return rows
@@ -99,11 +106,13 @@ package struct TableView: Sendable {
     /// The row number of an id; nil when this snapshot does not have it.
     package func row(of id: RowID) throws -> UInt64? {
         let key = Keys.id(table: table.document.table, id)
-        guard let row = try store.get(.keys, key)?.withUnsafeBytes(Keys.rowNumber) else {
-            return nil
+        guard let value = try store.get(.keys, key) else { return nil }
+        guard let numbers = value.withUnsafeBytes(Keys.rowNumbers) else {
+            throw GradDBError.corrupt("the key of id \(id) in table '\(table.name)' is malformed")
         }
-        // Rows beyond the count belong to later snapshots, or to a writer that has not committed.
-        return row < rowCount ? row : nil
+        // Rows beyond the limit belong to later snapshots, or to a writer that has not committed.
+        let deleted = try deletedRows
+        return numbers.last { $0 < rowLimit && !deleted.contains($0) }
     }
 
     /// A row's id and fields.
@@ -115,5 +124,74 @@ package struct TableView: Sendable {
         return try value.withBytes {
             try RowRecord(decoding: $0, fieldCount: table.fields.count, what: what)
         }
+    }
+}
+
+// MARK: rows that are there
+
+/// What is found out of a view's rows when it is first asked for.
+private final class ViewRows: Sendable {
+    struct Found {
+        var deleted: DeletedRows?
+        var live: RowSet?
+        /// By checkpoint.
+        var counts: [UInt32: Int] = [:]
+    }
+
+    let found = Mutex(Found())
+}
+
+extension TableView {
+    /// How many rows (ids) the snapshot has.
+    package var rowCount: UInt64 { document?.rows ?? 0 }
+
+    /// Whether rows below the limit are deleted.
+    package var hasDeletedRows: Bool { document.map { $0.deleted > 0 } ?? false }
+
+    /// The rows below the limit that the snapshot does not have.
+    package var deletedRows: DeletedRows {
+        get throws {
+            guard let document, document.deleted > 0 else { return DeletedRows() }
+            return try rows.found.withLock { found in
+                if let deleted = found.deleted { return deleted }
+                let deleted = try DeletedRows(
+                    store, table: table.document.table, in: snapshot)
+                guard UInt64(deleted.count) == document.deleted else {
+                    throw GradDBError.corrupt(
+                        "snapshot \(snapshot) of table '\(table.name)' has \(deleted.count) deleted "
+                            + "rows, not \(document.deleted)")
+                }
+                found.deleted = deleted
+                return deleted
+            }
+        }
+    }
+
+    /// The rows that the snapshot has; nil where that is all below the limit.
+    package var liveRows: RowSet? {
+        get throws {
+            guard hasDeletedRows else { return nil }
+            let deleted = try deletedRows
+            return rows.found.withLock { found in
+                if let live = found.live { return live }
+                let live = deleted.liveRows(below: rowLimit)
+                found.live = live
+                return live
+            }
+        }
+    }
+
+    /// Rows that have vectors at a checkpoint.
+    package func rowCount(of checkpoint: CheckpointDocument) throws -> Int {
+        guard let live = try liveRows else { return storedRowCount(of: checkpoint) }
+        if let count = rows.found.withLock({ $0.counts[checkpoint.checkpoint] }) { return count }
+        var count = 0
+        for segment in segments(of: checkpoint) {
+            for group in 0..<segment.rowGroups {
+                count += try rowMap(segment, group: group).count(where: live.contains)
+            }
+        }
+        rows.found.withLock { $0.counts[checkpoint.checkpoint] = count }
+        return count
     }
 }

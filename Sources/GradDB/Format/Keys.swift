@@ -89,10 +89,20 @@ package enum Keys {
         return key
     }
 
-    /// The row number that a value of `keys` holds; nil for anything malformed.
-    package static func rowNumber(_ value: UnsafeRawBufferPointer) -> UInt64? {
-        guard value.count == 8 else { return nil }
-        return UInt64(littleEndian: value.loadUnaligned(as: UInt64.self))
+    /// The row numbers that a value of `keys` holds, ascending; nil for anything malformed.
+    package static func rowNumbers(_ value: UnsafeRawBufferPointer) -> [UInt64]? {
+        guard value.count >= 8, value.count % 8 == 0 else { return nil }
+        let rows = stride(from: 0, to: value.count, by: 8).map {
+            UInt64(littleEndian: value.loadUnaligned(fromByteOffset: $0, as: UInt64.self))
+        }
+        return zip(rows, rows.dropFirst()).allSatisfy(<) ? rows : nil
+    }
+
+    /// What `rowNumbers` reads.
+    package static func value(rowNumbers: [UInt64]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.append(littleEndianArray: rowNumbers)
+        return bytes
     }
 
     // `rows`: row number -> row record
@@ -103,12 +113,13 @@ package enum Keys {
         return key
     }
 
-    // `fields`: column blocks, row maps, preconditioners
+    // `fields`: column blocks, row maps, preconditioners, deleted rows
 
     private static let columnKind: UInt8 = 1
     private static let rowMapKind: UInt8 = 2
     private static let preconditionerKind: UInt8 = 3
     private static let normsKind: UInt8 = 4
+    private static let deletedRowsKind: UInt8 = 5
 
     package static func columnPrefix(table: UInt32, field: UInt32) -> [UInt8] {
         var key = tablePrefix(table)
@@ -166,6 +177,30 @@ package enum Keys {
         key.append(bigEndian: segment)
         key.append(bigEndian: rowGroup)
         return key
+    }
+
+    package static func deletedRowsPrefix(table: UInt32) -> [UInt8] {
+        var key = tablePrefix(table)
+        key.append(deletedRowsKind)
+        return key
+    }
+
+    package static func deletedRows(table: UInt32, container: UInt32, snapshot: UInt64) -> [UInt8] {
+        var key = deletedRowsPrefix(table: table)
+        key.append(bigEndian: container)
+        key.append(bigEndian: snapshot)
+        return key
+    }
+
+    /// The container and the snapshot that a key of deleted rows names; nil for anything malformed.
+    package static func deletedRowsPlace(
+        _ key: UnsafeRawBufferPointer
+    ) -> (container: UInt32, snapshot: UInt64)? {
+        guard key.count == 17 else { return nil }
+        return (
+            UInt32(bigEndian: key.loadUnaligned(fromByteOffset: 5, as: UInt32.self)),
+            UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 9, as: UInt64.self))
+        )
     }
 
     /// The smallest key that is greater than every key with this prefix; nil when there is none.

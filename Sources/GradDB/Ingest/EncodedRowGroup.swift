@@ -117,6 +117,41 @@ package final class EncodedRowGroup: @unchecked Sendable {
         }
     }
 
+    /// The sums of the content of rows (format-spec/versions.md), by encoding, once they are stored.
+    ///
+    /// - Parameters:
+    ///   - ids: by row, the hashes of their ids; nil leaves a row out.
+    ///   - checkpoint: the hash of its name.
+    package func contentSums(
+        ids: [UInt64?], checkpoint: UInt64, kernels: KernelSet, threads: Int
+    ) throws -> [UInt32: UInt64] {
+        let content = ContentHash(kernels)
+        let rowsPerTile = 64
+        let tiles = (ids.count + rowsPerTile - 1) / rowsPerTile
+        let parts = try Parallel.map(tiles, threads: threads) { [self] tile in
+            var sums = [UInt64](repeating: 0, count: slotsOfEncoding.count)
+            for row in tile * rowsPerTile..<min(ids.count, (tile + 1) * rowsPerTile) {
+                guard let id = ids[row] else { continue }
+                for (encoding, slots) in slotsOfEncoding.enumerated() {
+                    let first = UnsafeRawBufferPointer(block(self.slots[slots.lowerBound]))
+                    sums[encoding] &+= content.vector(
+                        id: id, checkpoint: checkpoint, RowStatistics(loading: first, row: row),
+                        slabs: self.slots[slots].lazy.map { slot in
+                            let start = slot.layout.payloadOffset + row * slot.layout.stride
+                            return UnsafeRawBufferPointer(
+                                rebasing: self.block(slot)[start..<start + slot.layout.stride])
+                        })
+                }
+            }
+            return sums
+        }
+        return slotsOfEncoding.enumerated().reduce(into: [:]) { sums, encoding in
+            sums[slots[encoding.element.lowerBound].key.encoding] = parts.reduce(0) {
+                $0 &+ $1[encoding.offset]
+            }
+        }
+    }
+
     private func seal(_ slot: BlockSlot, kernels: KernelSet) {
         let block = block(slot)
         let layout = slot.layout
@@ -144,7 +179,12 @@ extension RowStatistics {
     // 16 bytes a row: scale f32, residual norm f32, squared norm f64.
 
     package func store(to block: UnsafeMutableRawBufferPointer, row: Int) {
-        let offset = BlockLayout.headerBytes + row * BlockLayout.statisticsBytesPerRow
+        store(
+            toBytes: block,
+            at: BlockLayout.headerBytes + row * BlockLayout.statisticsBytesPerRow)
+    }
+
+    package func store(toBytes block: UnsafeMutableRawBufferPointer, at offset: Int) {
         block.storeBytes(of: scale.bitPattern.littleEndian, toByteOffset: offset, as: UInt32.self)
         block.storeBytes(
             of: residualNorm.bitPattern.littleEndian, toByteOffset: offset + 4, as: UInt32.self)

@@ -56,19 +56,41 @@ private struct Ingest {
             toAddTo: options.checkpoint, step: options.step, weight: options.weight)
     }
 
+    /// The n-th row that a checkpoint receives gets n-1; where rows have been deleted, those that are
+    /// left say how far the numbers have come.
+    private var nextAutomaticID: Int64 {
+        get throws {
+            let view = try table.newest
+            guard let live = try view.liveRows else {
+                return Int64(view.storedRowCount(of: checkpoint))
+            }
+            let ids = try RowIDs(view, kernels: kernels)
+            var next: Int64 = 0
+            for segment in view.segments(of: checkpoint) {
+                for group in 0..<segment.rowGroups {
+                    for row in try view.rowMap(segment, group: group) where live.contains(row) {
+                        if case .int(let id) = try ids.id(of: row), id < .max {
+                            next = max(next, id + 1)
+                        }
+                    }
+                }
+            }
+            return next
+        }
+    }
+
     func run(
         _ commit: Commit, inputs: InputSet, metadata: (any MetadataSource)?,
         progress: (IngestProgress) -> Void
     ) throws -> IngestResult {
-        let stored = try table.newest.rows(of: checkpoint)
-        let registry = RowRegistry(
-            store: table.store, table: table.document, head: table.head, stored: stored,
-            batch: commit.batch, willSpill: { try commit.announceSpill() })
+        let registry = try RowRegistry(
+            try table.newest, checkpoint: checkpoint, batch: commit.batch, kernels: kernels,
+            willSpill: { try commit.announceSpill() })
         let planner = RowGroupPlanner(
             table: table.document, inputs: inputs, metadata: metadata, registry: registry,
             rowsPerGroup: rowsPerGroup,
             // Resumed, the same rows come again from the first one.
-            firstAutomaticID: options.resume ? 0 : Int64(stored.count),
+            firstAutomaticID: options.resume ? 0 : try nextAutomaticID,
             skipPresent: options.resume,
             agreement: ProjectorAgreement(
                 table: table.name, layers: table.layers, hasRows: table.head.nextRow > 0))
@@ -78,9 +100,13 @@ private struct Ingest {
             try registry.finish()
             try cancellation.check()
             try commit.attach()
-            snapshot = try commit.publish(
-                [segment(summary, commit)], at: checkpoint, registry, planner.agreement,
-                message: options.message, tag: options.tag)
+            var next = try NextSnapshot(
+                of: table, .ingest, message: options.message, tag: options.tag)
+            next.add(
+                [segment(summary, commit)], sums: summary.sums, at: checkpoint, registry,
+                planner.agreement)
+            try commit.publish(next)
+            snapshot = next.number
         } else {
             guard planner.skipped > 0 else {
                 throw GradDBError.badInput("the input has no rows; nothing was ingested")
@@ -101,6 +127,8 @@ private struct Ingest {
         var groups = 0
         /// Bytes of blocks, by encoding.
         var bytes: [UInt32: UInt64] = [:]
+        /// Of the vectors' content, by encoding.
+        var sums: [UInt32: UInt64] = [:]
         var inputBytes: UInt64 = 0
         var firstRow = UInt64.max
         var lastRow: UInt64 = 0
@@ -115,12 +143,18 @@ private struct Ingest {
         // One is filled while the other is written.
         let buffers = [EncodedRowGroup(), EncodedRowGroup()]
         let segment = commit.segments.lowerBound
+        let content = ContentHash(kernels)
+        let checkpointHash = content.checkpoint(checkpoint.name)
         var summary = Summary()
         while let plan = try planner.next() {
             try cancellation.check()
             let group = buffers[summary.groups % 2]
             try encoder.encode(
                 plan, segment: segment, rowGroup: UInt32(summary.groups), into: group)
+            summary.sums.merge(
+                try group.contentSums(
+                    ids: plan.ids.map(content.id), checkpoint: checkpointHash, kernels: kernels,
+                    threads: options.threads), uniquingKeysWith: &+)
             try commit.append(group)
             commit.batch.put(
                 .fields,
@@ -146,7 +180,7 @@ private struct Ingest {
             encodings: encodings.map {
                 .init(encoding: $0.number, bytes: summary.bytes[$0.number] ?? 0)
             }, firstRow: summary.firstRow, lastRow: summary.lastRow,
-            added: table.head.snapshot + 1)
+            snapshots: SnapshotRanges(from: table.head.snapshot + 1))
     }
 }
 

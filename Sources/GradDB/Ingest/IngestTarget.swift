@@ -21,7 +21,7 @@ extension TableView {
             try TableSchema.validate(checkpoint: name)
             return CheckpointDocument(
                 checkpoint: table.head.nextCheckpoint, name: name, step: step, weight: weight,
-                added: table.head.snapshot + 1)
+                snapshots: SnapshotRanges(from: table.head.snapshot + 1))
         }
         func refuse(_ what: String, _ old: String, _ new: String) -> GradDBError {
             .usage(
@@ -45,37 +45,31 @@ extension TableView {
                 for row in try rowMap(segment, group: group) { rows.insert(row) }
             }
         }
+        if let live = try liveRows { rows.formIntersection(live) }
         return rows
     }
 }
 
-extension Commit {
-    /// Publishes segments of rows that `registry` numbered, as the next snapshot, with what layers
-    /// have taken over of projectors. Returns the snapshot's number.
-    package func publish(
-        _ segments: [SegmentDocument], at checkpoint: CheckpointDocument, _ registry: RowRegistry,
-        _ agreement: ProjectorAgreement, message: String, tag: String?
-    ) throws -> UInt64 {
-        var head = table.head
-        if agreement.hasAdopted {
-            var document = table.document
-            document.layers = agreement.layers
-            try batch.put(Catalog.Key.table(document.name), document: document)
-        }
-        head.snapshot += 1
+extension NextSnapshot {
+    /// Takes in segments of rows that `registry` numbered, with what layers have taken over of
+    /// projectors.
+    ///
+    /// - Parameter sums: of the segments' vectors, by encoding.
+    package mutating func add(
+        _ segments: [SegmentDocument], sums: [UInt32: UInt64], at checkpoint: CheckpointDocument,
+        _ registry: RowRegistry, _ agreement: ProjectorAgreement
+    ) {
+        if agreement.hasAdopted { schema.layers = agreement.layers }
         head.nextRow = registry.nextRow
         head.idType = registry.idType
         if checkpoint.checkpoint == head.nextCheckpoint {
             head.nextCheckpoint += 1
-            try batch.put(
-                Catalog.Key.checkpoint(table.document.table, checkpoint.checkpoint),
-                document: checkpoint)
+            checkpoints.append(checkpoint)
         }
-        try publish(
-            head: head, segments: segments, checkpoint: checkpoint.checkpoint,
-            bytes: try table.bytes + segments.reduce(0) { $0 + $1.bytes }, message: message,
-            tag: tag)
-        return head.snapshot
+        self.checkpoint = checkpoint.checkpoint
+        self.segments += segments
+        self.sums.records &+= registry.recordSum
+        self.sums.encodings.merge(sums, uniquingKeysWith: &+)
     }
 }
 

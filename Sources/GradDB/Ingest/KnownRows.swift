@@ -3,25 +3,34 @@
 package struct KnownRows {
     private let store: RocksStore
     private let table: TableDocument
+    /// In the newest snapshot.
+    private let deleted: DeletedRows
 
-    package init(store: RocksStore, table: TableDocument) {
-        self.store = store
-        self.table = table
+    package init(_ view: TableView) throws {
+        store = view.store
+        table = view.table.document
+        deleted = try view.deletedRows
     }
 
-    /// The row number of an id; nil where the table does not know it.
-    ///
+    /// What the table knows of an id.
+    package struct Numbers {
+        /// All row numbers that it has had, ascending.
+        package var all: [UInt64] = []
+        /// The one that it has; nil where it is new, or was deleted.
+        package var live: UInt64?
+    }
+
     /// - Parameter limit: the number that the next new row gets.
-    package func row(of id: RowID, key: [UInt8], below limit: UInt64) throws -> UInt64? {
-        guard let value = try store.get(.keys, key) else { return nil }
-        guard let row = value.withUnsafeBytes(Keys.rowNumber) else {
+    package func numbers(of id: RowID, key: [UInt8], below limit: UInt64) throws -> Numbers {
+        guard let value = try store.get(.keys, key) else { return Numbers() }
+        guard let all = value.withUnsafeBytes(Keys.rowNumbers) else {
             throw GradDBError.corrupt("the key of id \(id) in table '\(table.name)' is malformed")
         }
         // Rows that nobody published and nobody cleaned up: never to be taken for known ones.
-        guard row < limit else {
+        if let row = all.last, row >= limit {
             throw GradDBError.corrupt("the key of id \(id) leads to row \(row), which is not there")
         }
-        return row
+        return Numbers(all: all, live: all.last { !deleted.contains($0) })
     }
 
     /// All ids of a table are of one type.

@@ -24,22 +24,30 @@ package final class RowRegistry {
     private var unspilled: [[UInt8]: UInt64] = [:]
     private var columns: [ColumnBuilder]
     private var idColumn: ColumnBuilder?
+    /// Of the new rows' records.
+    package private(set) var recordSum: UInt64 = 0
+    private let content: ContentHash
     /// Rows that the checkpoint has vectors of in the newest snapshot.
     private let stored: RowSet
     /// Rows of this ingest.
     private var added = RowSet()
 
-    /// - Parameter willSpill: called once before anything is written ahead; makes it known.
+    /// - Parameters:
+    ///   - view: the newest.
+    ///   - checkpoint: the one that the rows are for.
+    ///   - willSpill: called once before anything is written ahead; makes it known.
     package init(
-        store: RocksStore, table: TableDocument, head: HeadDocument, stored: RowSet,
-        batch: WriteBatch, willSpill: @escaping () throws -> Void
-    ) {
-        self.store = store
-        self.table = table
-        known = KnownRows(store: store, table: table)
+        _ view: TableView, checkpoint: CheckpointDocument, batch: WriteBatch, kernels: KernelSet,
+        willSpill: @escaping () throws -> Void
+    ) throws {
+        let head = view.table.head
+        store = view.store
+        table = view.table.document
+        known = try KnownRows(view)
+        content = ContentHash(kernels)
         self.batch = batch
         self.willSpill = willSpill
-        self.stored = stored
+        stored = try view.rows(of: checkpoint)
         firstNewRow = head.nextRow
         nextRow = head.nextRow
         idType = head.idType
@@ -64,7 +72,8 @@ package final class RowRegistry {
     ) throws -> Outcome {
         try checkType(of: id, place: place())
         let key = Keys.id(table: table.table, id)
-        if let row = try unspilled[key] ?? known.row(of: id, key: key, below: nextRow) {
+        let numbers = try numbers(of: id, key: key)
+        if let row = numbers.live {
             if stored.contains(row) { return .present }
             guard added.insert(row) else { return .repeated }
             if let values { try known.check(values, areThoseOf: row, id: id, place: place()) }
@@ -73,8 +82,15 @@ package final class RowRegistry {
         let row = nextRow
         nextRow += 1
         added.insert(row)
-        try append(id, key: key, row: row, values: values ?? table.fields.map { _ in nil })
+        try append(
+            RowRecord(id: id, values: values ?? table.fields.map { _ in nil }), key: key,
+            numbers: numbers.all + [row])
         return .accepted(row)
+    }
+
+    private func numbers(of id: RowID, key: [UInt8]) throws -> KnownRows.Numbers {
+        if let row = unspilled[key] { return KnownRows.Numbers(all: [row], live: row) }
+        return try known.numbers(of: id, key: key, below: nextRow)
     }
 
     /// Puts the unfinished column blocks into the batch; the last call before the commit.
@@ -92,15 +108,16 @@ package final class RowRegistry {
 
     // MARK: one row
 
-    private func append(_ id: RowID, key: [UInt8], row: UInt64, values: [FieldValue?]) throws {
-        var rowBytes: [UInt8] = []
-        rowBytes.append(littleEndian: row)
-        batch.put(.keys, key, rowBytes)
-        batch.put(
-            .rows, Keys.row(table: table.table, row), RowRecord(id: id, values: values).encode())
+    /// - Parameter numbers: all that the id has had, the row's last.
+    private func append(_ record: RowRecord, key: [UInt8], numbers: [UInt64]) throws {
+        guard let row = numbers.last else { return }
+        let bytes = record.encode()
+        batch.put(.keys, key, Keys.value(rowNumbers: numbers))
+        batch.put(.rows, Keys.row(table: table.table, row), bytes)
+        recordSum &+= content.record(bytes)
         unspilled[key] = row
-        for (field, value) in values.enumerated() { columns[field].append(value) }
-        idColumn?.append(id.fieldValue)
+        for (field, value) in record.values.enumerated() { columns[field].append(value) }
+        idColumn?.append(record.id.fieldValue)
         // All columns of a table are cut at the same rows: a filter reads them side by side.
         if columns.contains(where: \.isFull) || idColumn?.isFull ?? false { try flushColumns() }
         try spillIfLarge()

@@ -145,7 +145,8 @@ public struct Check {
             }
         }
         if isDeep {
-            for row in 0..<view.rowCount {
+            let deleted = try view.deletedRows
+            for row in 0..<view.rowLimit where !deleted.contains(row) {
                 try cancellation.check()
                 try note {
                     let record = try view.record(row: row)
@@ -156,7 +157,7 @@ public struct Check {
                 }
             }
         }
-        guard view.rowCount > 0 else { return }
+        guard view.rowLimit > 0 else { return }
         try note {
             try ColumnReader(view).forEachRun(["id"] + view.table.fields.map(\.name)) { _, _ in }
         }

@@ -30,7 +30,7 @@ extension DatabaseWriter {
             return document
         }
         return PreconditionResult(
-            snapshot: document.added, document: document,
+            snapshot: document.snapshots.first, document: document,
             seconds: (ContinuousClock.now - started).seconds)
     }
 
@@ -44,7 +44,7 @@ extension DatabaseWriter {
         let table = try self.table(tableName)
         if let tag { try TableSchema.validate(name: tag, of: "tag") }
         var document = try table.newest.preconditioner(named: name)
-        document.removed = table.head.snapshot + 1
+        document.snapshots.set(false, from: table.head.snapshot + 1)
         return try withCommit(to: table, segments: 0, cancellation: Cancellation()) { commit in
             try publish(document, commit, message: message, tag: tag)
             return table.head.snapshot + 1
@@ -54,15 +54,9 @@ extension DatabaseWriter {
     private func publish(
         _ document: PreconditionerDocument, _ commit: Commit, message: String, tag: String?
     ) throws {
-        let table = commit.table
-        var head = table.head
-        head.snapshot += 1
-        try commit.batch.put(
-            Catalog.Key.preconditioner(table.document.table, document.number), document: document)
-        try commit.publish(
-            head: head, segments: [],
-            bytes: try table.newest.bytesOfEncodings.values.reduce(0, +), message: message,
-            tag: tag)
+        var next = try NextSnapshot(of: commit.table, .precondition, message: message, tag: tag)
+        next.preconditioners = [document]
+        try commit.publish(next)
     }
 }
 
@@ -83,7 +77,7 @@ private final class Precondition {
             plan.view.store, table: plan.view.table.document.table, preconditioner: plan.number)
         done.totalBytes = try plan.parts.joined().reduce(0) { sum, part in
             let rows = try Self.rows(plan, part, options)
-            return sum + 2 * UInt64(rows.count * rows.rowBytes)
+            return sum + UInt64((rows.count + rows.storedCount) * rows.rowBytes)
         }
     }
 
@@ -97,7 +91,8 @@ private final class Precondition {
     func run(_ progress: (PreconditionProgress) -> Void) throws -> PreconditionerDocument {
         var document = PreconditionerDocument(
             number: plan.number, name: options.name, snapshot: plan.view.snapshot,
-            created: Timestamp.now(), bytes: 0, added: plan.view.snapshot + 1, parts: [])
+            created: Timestamp.now(), bytes: 0,
+            snapshots: SnapshotRanges(from: plan.view.snapshot + 1), parts: [])
         for parts in plan.parts {
             // By part, then by row: 8 bytes for each of a checkpoint's vectors.
             var norms: [[Double]] = []
@@ -112,7 +107,7 @@ private final class Precondition {
                         checkpoint: part.checkpoint.checkpoint, kind: part.kind, damping: damping,
                         rank: matrix.rank, rows: rows.count, bytes: UInt64(count) * 8))
                 norms.append(try self.norms(matrix, rows, progress))
-                document.bytes += UInt64(count + rows.count) * 8
+                document.bytes += UInt64(count + rows.storedCount) * 8
             }
             if let checkpoint = parts.first?.checkpoint { try write(norms, of: checkpoint) }
         }
@@ -170,8 +165,9 @@ private final class Precondition {
         _ progress: (PreconditionProgress) -> Void
     ) throws -> [Double] {
         var norms: [Double] = []
-        norms.reserveCapacity(rows.count)
-        try rows.forEachBatch(cancellation: cancellation) { batch in
+        norms.reserveCapacity(rows.storedCount)
+        // As they lie, deleted ones with them: a norm is found by its place.
+        try rows.forEachBatch(includingDeleted: true, cancellation: cancellation) { batch in
             norms += try matrix.squaredNorms(batch, threads: options.threads)
             report(batch.rows, rows, progress)
         }

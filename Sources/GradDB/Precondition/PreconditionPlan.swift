@@ -96,7 +96,7 @@ extension TableView {
             chosen.append(checkpoint)
         }
         if names.isEmpty, let newestCheckpoint { chosen = [newestCheckpoint] }
-        let empty = chosen.first { rowCount(of: $0) == 0 }
+        let empty = try chosen.first { try rowCount(of: $0) == 0 }
         guard !chosen.isEmpty, empty == nil else {
             throw GradDBError(
                 .failed,

@@ -14,7 +14,7 @@ extension PreconditionResult {
 extension PreconditionerDocument {
     /// A line of the list.
     package func json(_ table: Table) -> JSONObject {
-        var object = JSONObject([("added", .int(Int64(added)))])
+        var object = JSONObject([("added", .int(Int64(snapshots.first)))])
         append(to: &object, table)
         object.append("layers", layersJSON(table))
         return object
@@ -52,7 +52,7 @@ extension PreconditionerDocument {
 extension Table {
     /// Those of the newest snapshot, in the order in which they were made.
     package var activePreconditioners: [PreconditionerDocument] {
-        preconditioners.filter { $0.isActive(in: head.snapshot) }
+        preconditioners.filter { $0.snapshots.contains(head.snapshot) }
     }
 
     /// The name of a checkpoint of any snapshot.

@@ -90,8 +90,7 @@ extension TableView {
     func storedNorms(
         _ preconditioner: PreconditionerDocument, of unit: ScanUnit, parts: Int
     ) throws -> [Double]? {
-        // Those that came later have none.
-        guard unit.segment.added <= preconditioner.snapshot else { return nil }
+        guard preconditioner.hasNorms(of: unit.segment) else { return nil }
         let what =
             "the norms of segment \(unit.segment.segment), row group \(unit.group), of "
             + "preconditioner '\(preconditioner.name)'"

@@ -55,7 +55,7 @@ private struct Recode {
         if others.count == active.count {
             added = LayerEncoding(
                 number: table.document.nextEncoding, codec: options.codec,
-                added: table.head.snapshot + 1)
+                snapshots: SnapshotRanges(from: table.head.snapshot + 1))
         } else {
             added = nil
             guard !removed.isEmpty else {
@@ -72,11 +72,12 @@ private struct Recode {
     var segmentCount: Int { added == nil ? 0 : view.segments.count }
 
     func run(_ commit: Commit, _ progress: (RecodeProgress) -> Void) throws -> RecodeResult {
-        let companions = try added.map { try writeCompanions($0, commit, progress) } ?? []
+        let (companions, sum) =
+            try added.map { try writeCompanions($0, commit, progress) } ?? ([], 0)
         try cancellation.check()
         try commit.attach()
         let bytes = companions.reduce(0) { $0 + ($1.encodings.first?.bytes ?? 0) }
-        let codecs = try publish(companions, bytes: bytes, commit)
+        let codecs = try publish(companions, sum: sum, commit)
         return RecodeResult(
             snapshot: table.head.snapshot + 1, layer: layer.name,
             source: added == nil ? nil : source.codec, codecs: codecs,
@@ -85,9 +86,10 @@ private struct Recode {
 
     // MARK: write
 
+    /// Also returns the sum of the content of rows that are there.
     private func writeCompanions(
         _ encoding: LayerEncoding, _ commit: Commit, _ progress: (RecodeProgress) -> Void
-    ) throws -> [SegmentDocument] {
+    ) throws -> ([SegmentDocument], sum: UInt64) {
         let codec = try table.codec(layer, source.codec, kernels)
         let target = TargetEncoding(
             encoding, layer: Int(layer.number),
@@ -97,7 +99,9 @@ private struct Recode {
         let buffer = EncodedRowGroup()
         var rows = 0
         let totalRows = view.segments.reduce(0) { $0 + $1.rows }
-        return try zip(commit.segments, view.segments).map { number, base in
+        let content = GroupContent(try ViewContent(view, kernels), threads: options.threads)
+        var sum: UInt64 = 0
+        let companions = try zip(commit.segments, view.segments).map { number, base in
             var bytes: UInt64 = 0
             for group in 0..<base.rowGroups {
                 try cancellation.check()
@@ -107,6 +111,7 @@ private struct Recode {
                     table: table.document.table, segment: number, rowGroup: UInt32(group),
                     rows: base.rows(ofGroup: group), encodings: [target])
                 try encode(stored, codec, base, group: group, target, into: buffer)
+                sum &+= try content.sums(of: buffer, base, group: group)[encoding.number] ?? 0
                 try commit.append(buffer)
                 rows += base.rows(ofGroup: group)
                 bytes += buffer.bytesOfEncodings.values.reduce(0, +)
@@ -119,9 +124,11 @@ private struct Recode {
             companion.segment = number
             companion.base = base.segment
             companion.encodings = [.init(encoding: encoding.number, bytes: bytes)]
-            companion.added = encoding.added
+            companion.snapshots = encoding.snapshots
+            companion.norms = nil
             return companion
         }
+        return (companions, sum)
     }
 
     /// A worker takes about this many bytes of decoded rows at a time.
@@ -171,24 +178,22 @@ private struct Recode {
 
     /// Returns the layer's codecs in the new snapshot.
     private func publish(
-        _ companions: [SegmentDocument], bytes: UInt64, _ commit: Commit
+        _ companions: [SegmentDocument], sum: UInt64, _ commit: Commit
     ) throws -> [CodecKind] {
-        var head = table.head
-        head.snapshot += 1
+        var next = try NextSnapshot(of: table, .recode, message: options.message, tag: options.tag)
         var changed = layer
         for index in changed.encodings.indices
         where removed.contains(changed.encodings[index].number) {
-            changed.encodings[index].removed = head.snapshot
+            changed.encodings[index].snapshots.set(false, from: next.number)
         }
-        if let added { changed.encodings.append(added) }
-        var document = table.document
-        document.layers[Int(layer.number)] = changed
-        try commit.batch.put(Catalog.Key.table(table.name), document: document)
-        let kept = view.bytesOfEncodings.filter { !removed.contains($0.key) }.values.reduce(0, +)
-        try commit.publish(
-            head: head, segments: companions, bytes: kept + bytes, message: options.message,
-            tag: options.tag)
-        return changed.encodings(in: head.snapshot).map(\.codec)
+        if let added {
+            changed.encodings.append(added)
+            next.sums.encodings[added.number] = sum
+        }
+        next.schema.layers[Int(layer.number)] = changed
+        next.segments = companions
+        try commit.publish(next)
+        return changed.encodings(in: next.number).map(\.codec)
     }
 }
 

@@ -30,7 +30,7 @@ package struct ColumnReader {
             starts.append(first)
             return true
         }
-        if view.rowCount > 0, starts.first != 0 { throw missing(from: 0) }
+        if view.rowLimit > 0, starts.first != 0 { throw missing(from: 0) }
         return starts
     }
 
@@ -56,7 +56,7 @@ package struct ColumnReader {
         let lead = try column(stored.first.map(number) ?? RowRegistry.idColumn, firstRow: first)
         let count = lead.count
         let end = first + UInt64(count)
-        if end < view.rowCount, try !hasRun(startingAt: end) { throw missing(from: end) }
+        if end < view.rowLimit, try !hasRun(startingAt: end) { throw missing(from: end) }
         var columns: [String: FieldColumn] = [:]
         for name in stored {
             let column = name == stored[0] ? lead : try column(number(name), firstRow: first)
@@ -79,7 +79,7 @@ package struct ColumnReader {
                 firstRow: first, values: .int((0..<Int64(count)).map { Int64(first) + $0 }),
                 isPresent: Array(repeating: true, count: count))
         }
-        return (columns, first..<min(end, view.rowCount))
+        return (columns, first..<min(end, view.rowLimit))
     }
 
     // MARK: where runs are
@@ -99,7 +99,7 @@ package struct ColumnReader {
         try view.store.forEach(.fields, prefix: prefix, from: start) { key, _ in
             let first = UInt64(
                 bigEndian: key.loadUnaligned(fromByteOffset: prefix.count, as: UInt64.self))
-            return first < view.rowCount ? try body(first) : false
+            return first < view.rowLimit ? try body(first) : false
         }
     }
 

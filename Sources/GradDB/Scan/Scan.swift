@@ -37,7 +37,7 @@ package struct Scan: Sendable {
         let columns = self.columns.map { $0.batched() }
         let workers = (0..<workerCount).map { ScanWorker(self, columns, number: $0) }
         // Where most rows are passed over, so may their blocks be: better none than too many.
-        let isDense = request.filter.map { 3 * $0.count >= Int(request.view.rowCount) } ?? true
+        let isDense = request.filter.map { 3 * $0.count >= Int(request.view.rowLimit) } ?? true
         let prefetch = isDense ? Prefetch(self, order: order) : nil
         defer { prefetch?.stop() }
         try Parallel.forEach(units.count, threads: workerCount) { turn, worker in

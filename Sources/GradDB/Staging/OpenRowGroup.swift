@@ -8,6 +8,10 @@ final class OpenRowGroup: @unchecked Sendable {
     private(set) var rows = 0
     /// As the file of records has them.
     private(set) var records: [UInt8] = []
+    /// Hashes of the rows' ids.
+    private var ids: [UInt64] = []
+    /// Of the vectors' content, by encoding, once it is sealed.
+    private(set) var sums: [UInt32: UInt64] = [:]
     /// What made the rows' vectors, by layer, where a batch said so.
     private(set) var projectors: [String: ProjectorDocument] = [:]
 
@@ -24,7 +28,8 @@ final class OpenRowGroup: @unchecked Sendable {
     }
 
     /// Takes the next row, whose vectors have been encoded at its place.
-    func take(_ record: RowRecord) {
+    func take(_ record: RowRecord, _ content: ContentHash) {
+        ids.append(content.id(record.id))
         StagedRecords.append(record, to: &records)
         rows += 1
     }
@@ -35,10 +40,14 @@ final class OpenRowGroup: @unchecked Sendable {
     }
 
     /// Completes the blocks of all rows taken; no row may follow.
-    func seal(_ encoder: RowGroupEncoder, rowsPerGroup: Int) throws {
+    ///
+    /// - Parameter checkpoint: the hash of its name.
+    func seal(_ encoder: RowGroupEncoder, rowsPerGroup: Int, checkpoint: UInt64) throws {
         if rows < rowsPerGroup {
             blocks = blocks.prefix(rows: rows, encodings: encoder.encodings)
         }
         try blocks.seal(kernels: encoder.kernels, threads: encoder.threads)
+        sums = try blocks.contentSums(
+            ids: ids, checkpoint: checkpoint, kernels: encoder.kernels, threads: encoder.threads)
     }
 }

@@ -71,6 +71,7 @@ private final class Output: @unchecked Sendable {
     private var rows = 0
     private var groups = 0
     private var encodings: [UInt32: UInt64] = [:]
+    private var sums: [UInt32: UInt64] = [:]
     private var projectors: [String: ProjectorDocument] = [:]
     /// When its first row group came; nil while there is none.
     let begun = Begun()
@@ -101,6 +102,7 @@ private final class Output: @unchecked Sendable {
         rows += group.rows
         groups += 1
         encodings.merge(group.blocks.bytesOfEncodings, uniquingKeysWith: +)
+        sums.merge(group.sums, uniquingKeysWith: &+)
         projectors.merge(group.projectors) { $1 }
         if sst.fileBytes >= Self.fileBytes || records.count >= Self.recordBytes { try finish() }
     }
@@ -122,6 +124,8 @@ private final class Output: @unchecked Sendable {
             rowsBytes: rowsFile.bytes, rowsXxh3: StagedHash.text(rowsFile.hash),
             encodings: Dictionary(
                 uniqueKeysWithValues: encodings.map { (String($0.key), $0.value) }),
+            sums: Dictionary(
+                uniqueKeysWithValues: sums.map { (String($0.key), Catalog.Key.hex($0.value)) }),
             projectors: projectors.isEmpty ? nil : projectors)
         // If the line cannot be synced, nobody knows whether it is there: the files must stay.
         forget()
@@ -142,6 +146,7 @@ private final class Output: @unchecked Sendable {
         rows = 0
         groups = 0
         encodings = [:]
+        sums = [:]
         projectors = [:]
         begun.set(nil)
     }

@@ -27,11 +27,13 @@ package struct StagedPair: Codable, Equatable, Sendable {
     var rowsXxh3: String
     /// Bytes of blocks, by encoding number.
     var encodings: [String: UInt64]
+    /// Of the vectors' content (format-spec/versions.md), by encoding number.
+    var sums: [String: String]
     /// What made the rows' vectors, by layer, where the writer was told.
     var projectors: [String: ProjectorDocument]?
 
     private enum CodingKeys: String, CodingKey {
-        case ingest, rank, file, groups, rows, encodings, projectors
+        case ingest, rank, file, groups, rows, encodings, sums, projectors
         case sstBytes = "sst_bytes"
         case sstXxh3 = "sst_xxh3"
         case rowsBytes = "rows_bytes"
@@ -115,7 +117,7 @@ package struct RankJournal: Sendable {
         guard pair.file == pairs.count, pair.groups > 0, !most.overflow,
             pair.rows > 0, pair.rows <= Int(UInt32.max) - rows,
             (most.partialValue - rank.rowsPerGroup + 1...most.partialValue).contains(pair.rows),
-            isWhole(rank)
+            isWhole(rank), pair.sums.values.allSatisfy({ UInt64($0, radix: 16) != nil })
         else { throw refuse("does not follow the line before it") }
         pairs.append(pair)
         rows += pair.rows

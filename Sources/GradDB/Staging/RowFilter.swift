@@ -21,7 +21,7 @@ struct RowFilter {
         self.view = view
         self.kernels = kernels
         self.resume = resume
-        known = KnownRows(store: view.store, table: view.table.document)
+        known = try KnownRows(view)
         stored = try view.checkpoint(named: checkpoint).map { try view.rows(of: $0) } ?? RowSet()
         idType = view.table.head.idType
         earlier = IDSet(kernels)
@@ -67,7 +67,7 @@ struct RowFilter {
         _ id: RowID, _ fields: [FieldValue?]?, place: @autoclosure () -> String
     ) throws -> Bool {
         let key = Keys.id(table: view.table.document.table, id)
-        let row = try known.row(of: id, key: key, below: view.rowCount)
+        let row = try known.numbers(of: id, key: key, below: view.rowLimit).live
         let isStored = row.map { stored.contains($0) } ?? false
         if isStored || earlier.contains(key) {
             guard resume else {

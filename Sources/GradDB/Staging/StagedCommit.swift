@@ -185,9 +185,8 @@ private struct StagedCommit {
                     pair.projectors ?? [:], of: rank.directory.sstPath(pair.file))
             }
         }
-        let registry = RowRegistry(
-            store: table.store, table: table.document, head: table.head,
-            stored: try table.newest.rows(of: checkpoint), batch: commit.batch,
+        let registry = try RowRegistry(
+            try table.newest, checkpoint: checkpoint, batch: commit.batch, kernels: kernels,
             willSpill: { try commit.announceSpill() })
         let segments = try ranks.filter { $0.journal.rows > 0 }.map { rank in
             try register(rank, registry, commit)
@@ -199,13 +198,24 @@ private struct StagedCommit {
                 rank.journal.pairs.map { rank.directory.sstPath($0.file) }
             })
         try cancellation.check()
-        let snapshot = try commit.publish(
-            segments, at: checkpoint, registry, agreement, message: options.message,
-            tag: options.tag)
+        var next = try NextSnapshot(of: table, .commit, message: options.message, tag: options.tag)
+        next.add(
+            segments, sums: Self.sums(of: ranks), at: checkpoint, registry, agreement)
+        try commit.publish(next)
         return IngestResult(
-            snapshot: snapshot, rows: segments.reduce(0) { $0 + $1.rows },
+            snapshot: next.number, rows: segments.reduce(0) { $0 + $1.rows },
             newRows: registry.newRows, skipped: 0, bytes: segments.reduce(0) { $0 + $1.bytes },
             inputBytes: 0, seconds: 0, unusedTensors: [], notes: agreement.notes)
+    }
+
+    /// Of the vectors of all ranks, by encoding.
+    private static func sums(of ranks: [StagedRank]) -> [UInt32: UInt64] {
+        ranks.lazy.flatMap(\.journal.pairs).flatMap(\.sums).reduce(into: [:]) { sums, part in
+            guard let encoding = UInt32(part.key), let sum = UInt64(part.value, radix: 16) else {
+                return
+            }
+            sums[encoding, default: 0] &+= sum
+        }
     }
 
     /// Gives the rows of a rank their numbers, in stored order, and returns its segment.
@@ -221,7 +231,8 @@ private struct StagedCommit {
                 return .init(
                     encoding: $0.number,
                     bytes: rank.journal.pairs.reduce(0) { $0 &+ ($1.encodings[key] ?? 0) })
-            }, firstRow: .max, lastRow: 0, added: table.head.snapshot + 1)
+            }, firstRow: .max, lastRow: 0,
+            snapshots: SnapshotRanges(from: table.head.snapshot + 1))
         var rows: [UInt64] = []
         var group: UInt32 = 0
         func finishGroup() throws {

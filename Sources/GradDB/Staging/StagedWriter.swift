@@ -17,6 +17,7 @@ package final class StagedWriter {
     private let journal: JournalFile
     private let files: PairWriter
     private let encoder: RowGroupEncoder
+    private let content: ContentHash
     private var filter: RowFilter
     private var agreement: ProjectorAgreement
     /// The row group that is not full yet.
@@ -48,6 +49,7 @@ package final class StagedWriter {
     ) throws {
         try options.validate()
         let kernels = try KernelSet.chosen()
+        content = ContentHash(kernels)
         place = try RankPlace(
             database: path, table: table, options: options, kernels: kernels,
             cancellation: cancellation)
@@ -131,7 +133,8 @@ package final class StagedWriter {
                 part.group.take(projectors)
                 for index in kept[part.rows] {
                     part.group.take(
-                        RowRecord(id: ids[index], values: fields?[index] ?? filter.noFields))
+                        RowRecord(id: ids[index], values: fields?[index] ?? filter.noFields),
+                        content)
                 }
                 group = part.group
                 if part.group.rows == place.rank.rowsPerGroup { try handOver(part.group) }
@@ -227,7 +230,9 @@ package final class StagedWriter {
     }
 
     private func handOver(_ group: OpenRowGroup) throws {
-        try group.seal(encoder, rowsPerGroup: place.rank.rowsPerGroup)
+        try group.seal(
+            encoder, rowsPerGroup: place.rank.rowsPerGroup,
+            checkpoint: content.checkpoint(document.checkpoint))
         self.group = nil
         nextGroup = group.number + 1
         spare = try files.append(group)?.blocks

@@ -61,6 +61,31 @@ package struct RowSet: Sendable {
         return rows
     }
 
+    /// In ascending order.
+    package func forEach(_ body: (UInt64) throws -> Void) rethrows {
+        for (index, word) in words.enumerated() {
+            var left = word
+            while left != 0 {
+                try body(UInt64(index * 64 + left.trailingZeroBitCount))
+                left &= left - 1
+            }
+        }
+    }
+
+    /// Takes the rows out that are in `words`, the first of which is that of row 64 · `first`.
+    package mutating func subtract(_ words: [UInt64], fromWord first: Int) {
+        for (index, word) in words.enumerated() where first + index < self.words.count {
+            self.words[first + index] &= ~word
+        }
+    }
+
+    /// Takes out all that are not in `other`.
+    package mutating func formIntersection(_ other: RowSet) {
+        for index in words.indices {
+            words[index] &= index < other.words.count ? other.words[index] : 0
+        }
+    }
+
     package func contains(_ row: UInt64) -> Bool {
         let word = Int(row / 64)
         return word < words.count && words[word] >> (row % 64) & 1 == 1

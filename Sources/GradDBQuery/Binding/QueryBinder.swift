@@ -57,9 +57,7 @@ package struct QueryBinder {
                 return try table.view(snapshot: number)
             } catch let error as GradDBError where error.kind == .usage {
                 throw statement.error(
-                    "table '\(table.name)' has no snapshot \(number)", at: version.range,
-                    expected: table.snapshots.last.map { "a number from 0 to \($0.snapshot)" }
-                        ?? "0, as it has none yet")
+                    table.lacks(snapshot: number), at: version.range, expected: table.knownNumbers)
             }
         case .named(let name):
             if let view = try table.view(tag: name) { return view }

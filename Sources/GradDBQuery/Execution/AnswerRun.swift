@@ -7,7 +7,8 @@ struct AnswerRun {
     private let query: BoundQuery
     private let ladder: Ladder
     private let choice: PlanChoice
-    /// Rows that pass the condition; nil is all, or that it is asked last.
+    /// Rows that may be in an answer, unless the condition is asked last: then those that the snapshot
+    /// has. Nil is all.
     private var filter: RowSet?
     private var isConditionLast: Bool
     private let options: QueryOptions
@@ -45,7 +46,7 @@ struct AnswerRun {
             try GroupIndex(query.view, by: $0.column, options.cancellation)
         }
         hydrator = Hydrator(query)
-        if !isConditionLast { try filterRows() }
+        if isConditionLast { filter = try query.view.liveRows } else { try filterRows() }
         rowCount = try countRows()
         var limits = query.limits.resolved(of: rowCount)
         if let overshoot = choice.chosen.overshoot {
@@ -56,9 +57,8 @@ struct AnswerRun {
 
     /// Asks the condition of all rows.
     private mutating func filterRows() throws {
-        guard let predicate = query.predicate else { return }
         let started = ContinuousClock.now
-        filter = try predicate.rows(of: query.view, options, known: choice.filter?.masks ?? [:])
+        filter = try query.rows(options, known: choice.filter?.masks ?? [:])
         filterSeconds = (ContinuousClock.now - started).seconds
     }
 
@@ -105,7 +105,7 @@ struct AnswerRun {
     /// Nil where the condition is asked first, as it is from here on if it keeps too few.
     private mutating func selectAskingLast(_ selection: RunningSelection) throws -> Selected? {
         guard isConditionLast, let predicate = query.predicate else { return nil }
-        if let found = try selection.selected(asking: predicate, rowCount: rowCount) {
+        if let found = try selection.selected(asking: predicate, filter, rowCount: rowCount) {
             return found
         }
         isConditionLast = false
@@ -118,7 +118,7 @@ struct AnswerRun {
         _ parts: [Range<Int>], into sink: any ResultSink
     ) throws {
         var builder = try ScoreTableBuilder(query, filter: filter, options: options)
-        let table = try builder.table(parts, rows: .all(Int(query.view.rowCount)))
+        let table = try builder.table(parts, rows: .all(Int(query.view.rowLimit)))
         passes += builder.passes
         scored = max(scored, table.presentCount)
         let groups = groupIndex.map { ScoredGroups($0, in: table) }
@@ -248,11 +248,11 @@ struct AnswerRun {
 }
 
 extension TableView {
-    /// Rows of a checkpoint that pass a filter.
+    /// Rows of a checkpoint that pass a filter, which has none that are deleted.
     func rowCount(of checkpoint: CheckpointDocument, passing filter: RowSet?) throws -> Int {
-        let rows = rowCount(of: checkpoint)
+        let rows = storedRowCount(of: checkpoint)
         guard let filter else { return rows }
-        guard UInt64(rows) < rowCount else { return filter.count }
+        guard UInt64(rows) < rowLimit else { return filter.count }
         // Some of the rows that pass are not in this checkpoint.
         return try units(of: checkpoint).reduce(0) { sum, unit in
             sum + (try rowMap(unit.segment, group: unit.group).count(where: filter.contains))

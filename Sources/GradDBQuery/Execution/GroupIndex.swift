@@ -12,7 +12,7 @@ struct GroupIndex: Sendable {
     /// - Throws: `.corrupt`, `.interrupted`.
     init(_ view: TableView, by column: Field, _ cancellation: Cancellation) throws {
         var groups: [UInt32] = []
-        groups.reserveCapacity(Int(view.rowCount))
+        groups.reserveCapacity(Int(view.rowLimit))
         var numbers = GroupNumbers()
         try ColumnReader(view).forEachRun([column.name]) { columns, rows in
             try cancellation.check()

@@ -44,14 +44,14 @@ struct LayerScores {
     ) throws -> [[Double]] {
         guard let groups, let reduction = query.grouping?.reduction else {
             let rows = Set(chosen.lazy.flatMap(\.rows)).sorted()
-            var wanted = RowSet(rowCount: query.view.rowCount)
+            var wanted = RowSet(rowCount: query.view.rowLimit)
             for row in rows { wanted.insert(row) }
             let table = try table(parts, query, wanted, .some(rows))
             return chosen.map { chosen in
                 chosen.rows.map { table.score(of: $0, answer: chosen.answer) ?? 0 }
             }
         }
-        let table = try table(parts, query, filter, .all(Int(query.view.rowCount)))
+        let table = try table(parts, query, filter, .all(Int(query.view.rowLimit)))
         return try chosen.map { chosen in
             let scores = try groups.scores(table, answer: chosen.answer, reduction)
             let byRow = Dictionary(uniqueKeysWithValues: scores.lazy.map { ($0.row, $0.score) })

@@ -93,7 +93,7 @@ package struct QueryParts: Sendable {
             let selected = 16 * (wanted + 1) * (max(1, options.threads) + 1)
             if query.reduction == .each { size = min(size, Self.tableBytes / selected) }
         } else if query.reduction == .each || (query.reduction == .max && query.isWeighted) {
-            var perQuery = 9 * max(1, Int(query.view.rowCount))
+            var perQuery = 9 * max(1, Int(query.view.rowLimit))
             // Under PER LAYER the scores of each layer, too.
             if query.isPerLayer { perQuery *= 1 + query.layers.count }
             size = min(size, Self.tableBytes / perQuery)

@@ -63,10 +63,14 @@ struct RunningSelection {
 
     /// Selects more rows than are wanted, and asks the condition of the best until as many pass.
     ///
-    /// - Parameter rowCount: of the checkpoint.
+    /// - Parameters:
+    ///   - live: rows that the snapshot has; nil is all.
+    ///   - rowCount: of those that the checkpoint has.
     /// - Returns: nil where the condition keeps so few of the best rows that it had better be asked
     ///   first.
-    func selected(asking condition: BoundPredicate, rowCount: Int) throws -> Selected? {
+    func selected(
+        asking condition: BoundPredicate, _ live: RowSet?, rowCount: Int
+    ) throws -> Selected? {
         guard var overshoot = choice.chosen.overshoot else { return nil }
         let wanted = query.limits.resolved(of: rowCount)
         var filter = RecordFilter(condition, query.view, options.cancellation)
@@ -74,7 +78,7 @@ struct RunningSelection {
         while true {
             let limits = Self.limits(wanted, overshoot)
             guard 4 * (limits.top + limits.bottom) <= rowCount else { return nil }
-            var found = try selected(nil, rowCount: rowCount, limits)
+            var found = try selected(live, rowCount: rowCount, limits)
             passes += found.passes
             var isEnough = true
             for answer in found.ends.indices {

@@ -33,7 +33,7 @@ struct ScoreMatrix {
     init(_ query: BoundQuery, options: QueryOptions) throws {
         self.query = query
         self.options = options
-        filter = try query.predicate?.rows(of: query.view, options)
+        filter = try query.rows(options)
         groupIndex = try query.grouping.map {
             try GroupIndex(query.view, by: $0.column, options.cancellation)
         }
@@ -50,7 +50,7 @@ struct ScoreMatrix {
             for layer in layers {
                 let asked = layer.map { query.restricted(toLayer: $0) } ?? query
                 var builder = try ScoreTableBuilder(asked, filter: filter, options: options)
-                let table = try builder.table(parts, rows: .all(Int(query.view.rowCount)))
+                let table = try builder.table(parts, rows: .all(Int(query.view.rowLimit)))
                 // Which rows have a score depends on no query and no layer.
                 let groups = groupIndex.map { ScoredGroups($0, in: table) }
                 if !isBegun { try begin(table, groups, sink) }

@@ -26,7 +26,7 @@ package struct FilterSample: Sendable {
         var rows = 0
         let started = ContinuousClock.now
         for number in 0..<Self.count {
-            let start = view.rowCount / UInt64(Self.count) * UInt64(number)
+            let start = view.rowLimit / UInt64(Self.count) * UInt64(number)
             guard let (columns, range) = try reader.run(names, atOrAfter: start),
                 masks[range.lowerBound] == nil
             else { continue }

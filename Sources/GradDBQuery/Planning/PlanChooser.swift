@@ -13,6 +13,8 @@ struct PlanChooser {
     private let filter: FilterSample?
     /// Rows of the checkpoint that has the most.
     private let rows: Double
+    /// Of those rows, the share that is not deleted.
+    private let liveShare: Double
     private let coldShare: Double
 
     init(_ query: BoundQuery, _ ladder: Ladder, options: QueryOptions) throws {
@@ -21,14 +23,16 @@ struct PlanChooser {
         self.options = options
         limits = MachineLimits(threads: options.threads)
         let largest = query.checkpoints.map(\.document).max {
-            query.view.rowCount(of: $0) < query.view.rowCount(of: $1)
+            query.view.storedRowCount(of: $0) < query.view.storedRowCount(of: $1)
         }
-        rows = largest.map { Double(query.view.rowCount(of: $0)) } ?? 0
+        rows = largest.map { Double(query.view.storedRowCount(of: $0)) } ?? 0
+        let live = try largest.map { Double(try query.view.rowCount(of: $0)) } ?? 0
+        liveShare = live / max(1, rows)
         filter = try query.predicate.flatMap { predicate in
             predicate.constant == nil
                 ? try FilterSample(predicate, query.view, options.cancellation) : nil
         }
-        let passing = Int(rows * (filter?.share ?? 1))
+        let passing = Int(rows * liveShare * (filter?.share ?? 1))
         parts = QueryParts(
             query, rowCount: passing, limits: query.limits.resolved(of: passing), options: options)
         coldShare =
@@ -70,7 +74,7 @@ struct PlanChooser {
     private var queries: Int { parts.parts.first?.count ?? 0 }
     private var answers: Double { query.isAnsweredOneByOne ? Double(queries) : 1 }
     /// Rows that are expected to pass the condition.
-    private var passing: Double { rows * (filter?.share ?? 1) }
+    private var passing: Double { rows * liveShare * (filter?.share ?? 1) }
 
     private var ends: [Int] {
         let limits = query.limits.resolved(of: Int(passing))
@@ -80,7 +84,7 @@ struct PlanChooser {
     private var wanted: Double { Double(max(1, ends.reduce(0, +))) }
 
     private var filterSeconds: Double {
-        (filter?.secondsPerRow ?? 0) * Double(query.view.rowCount) / Double(max(1, options.threads))
+        (filter?.secondsPerRow ?? 0) * Double(query.view.rowLimit) / Double(max(1, options.threads))
     }
 
     // MARK: estimates

@@ -23,7 +23,8 @@ package struct Planner {
     private var isConditionLast: Bool { choice.chosen.overshoot != nil }
 
     private func root() throws -> PlanNode {
-        let rows = query.checkpoints.map { query.view.rowCount(of: $0.document) }.max() ?? 0
+        let rows =
+            try query.checkpoints.map { try query.view.rowCount(of: $0.document) }.max() ?? 0
         var node = try score()
         if query.reduction != .each, query.queryCount > 0 {
             node = PlanNode(
@@ -175,7 +176,7 @@ package struct Planner {
         let columns = query.predicate?.columns.map(\.name).joined(separator: ", ") ?? ""
         var estimate: [(key: String, value: PlanValue)] = []
         if let filter = choice.filter {
-            let passing = Double(query.view.rowCount) * filter.share
+            let passing = Double(query.view.rowLimit) * filter.share
             estimate.append(("rows", .count(Int(passing.rounded()))))
             if !isConditionLast { estimate.append(("seconds", .number(choice.filterSeconds))) }
         }

@@ -105,7 +105,7 @@ public struct InfluenceSelection {
 
     private static func emptySums(_ query: BoundQuery) -> ScoreTable {
         ScoreTable(
-            answers: 1, rows: .all(Int(query.view.rowCount)),
+            answers: 1, rows: .all(Int(query.view.rowLimit)),
             initial: query.reduction == .max ? -.infinity : 0)
     }
 
@@ -113,7 +113,7 @@ public struct InfluenceSelection {
     ///
     /// - Parameter report: called now and then: what is being done, and how much of it is done.
     public mutating func run(report: Duplicates.Progress) throws -> SelectionResult {
-        let filter = try query.predicate?.rows(of: query.view, options)
+        let filter = try query.rows(options)
         var builder = try ScoreTableBuilder(query, filter: filter, options: options)
         while stepsDone < steps {
             report("scoring", Double(stepsDone) / Double(steps))

@@ -75,7 +75,7 @@ package struct RowDirectory: Sendable {
 
     /// The rows that count, as a scan takes them.
     package func filter(_ view: TableView) -> RowSet {
-        var set = RowSet(rowCount: view.rowCount)
+        var set = RowSet(rowCount: view.rowLimit)
         for ordinal in rows.indices where isUsed[ordinal] { set.insert(rows[ordinal]) }
         return set
     }

@@ -76,7 +76,7 @@ package struct SelectionScope: Sendable {
         cancellation = options.cancellation
         self.checkpoint = checkpoint
         columns = try query.definingColumns()
-        filter = try query.predicate?.rows(of: query.view, options.queryOptions)
+        filter = try query.rows(options.queryOptions)
     }
 
     /// A scan of rows of the checkpoint.

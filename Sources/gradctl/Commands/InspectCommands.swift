@@ -111,13 +111,16 @@ struct SnapshotsCommand: ParsableCommand {
         }
         var text = TextTable([
             .init(title: "snapshot", alignment: .right), .init(title: "time"),
-            .init(title: "checkpoint"), .init(title: "rows", alignment: .right),
+            .init(title: "made by"), .init(title: "checkpoint"),
+            .init(title: "rows", alignment: .right),
             .init(title: "bytes", alignment: .right), .init(title: "tags"),
             .init(title: "message"),
         ])
         for snapshot in snapshots {
             text.append([
-                "\(snapshot.number)", snapshot.time, snapshot.checkpoint ?? "",
+                "\(snapshot.number)", String(snapshot.time.prefix(19)) + "Z",
+                snapshot.restored.map { "\(snapshot.operation) \($0)" } ?? snapshot.operation,
+                snapshot.checkpoint ?? "",
                 Int(snapshot.rows).grouped, Units.bytes(snapshot.bytes),
                 snapshot.tags.joined(separator: " "), snapshot.message,
             ])

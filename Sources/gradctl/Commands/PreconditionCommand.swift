@@ -170,7 +170,8 @@ struct PreconditionCommand: ParsableCommand {
         for document in found {
             for part in document.parts {
                 text.append([
-                    document.name, "\(document.added)", table.layers[Int(part.layer)].name,
+                    document.name, "\(document.snapshots.first)",
+                    table.layers[Int(part.layer)].name,
                     table.checkpointName(part.checkpoint), part.kind.rawValue,
                     part.kind == .woodbury ? "\(part.rank)" : "", "\(part.damping)",
                     part.rows.grouped, Units.bytes(part.bytes),

@@ -39,9 +39,9 @@ import Testing
         let layer = Layer(
             number: 0, name: "grad", dims: 8,
             encodings: [
-                LayerEncoding(number: 0, codec: .int4, added: 0, removed: 5),
-                LayerEncoding(number: 2, codec: .bit, added: 3),
-                LayerEncoding(number: 7, codec: .f16, added: 5),
+                LayerEncoding(number: 0, codec: .int4, snapshots: ranges(0, 5)),
+                LayerEncoding(number: 2, codec: .bit, snapshots: ranges(3)),
+                LayerEncoding(number: 7, codec: .f16, snapshots: ranges(5)),
             ], seed: 1)
         let expected: [UInt64: [UInt32]] = [0: [0], 2: [0], 3: [0, 2], 4: [0, 2], 5: [7, 2]]
         for (snapshot, numbers) in expected {

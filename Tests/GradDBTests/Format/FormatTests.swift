@@ -10,7 +10,7 @@ import Testing
     private func block(rows: Int, dims: Int, seed: UInt64) throws -> [UInt8] {
         let kernels = try KernelSet.chosen()
         let codec = CodecKind.int8.codec(dims: dims, seed: 1, kernels: kernels)
-        let encoding = LayerEncoding(number: 0, codec: .int8, added: 0)
+        let encoding = LayerEncoding(number: 0, codec: .int8, snapshots: SnapshotRanges(from: 0))
         let group = EncodedRowGroup()
         group.prepare(
             table: 1, segment: 2, rowGroup: 3, rows: rows,

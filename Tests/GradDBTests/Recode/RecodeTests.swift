@@ -96,8 +96,8 @@ import Testing
         #expect(try table.segmentCount == 2)
         #expect(
             table.layers[1].encodings == [
-                LayerEncoding(number: 1, codec: .int8, added: 0, removed: 4),
-                LayerEncoding(number: 2, codec: .bit, added: 3),
+                LayerEncoding(number: 1, codec: .int8, snapshots: ranges(0, 4)),
+                LayerEncoding(number: 2, codec: .bit, snapshots: ranges(3)),
             ])
         let codecs = try (2...4 as ClosedRange<UInt64>).map { snapshot in
             try table.view(snapshot: snapshot).encodings(of: table.layers[1]).map(\.codec)

@@ -71,7 +71,7 @@ struct StagedScene {
     func expectRows(_ ids: Range<Int>, checkpoint: String = "c") throws {
         let view = try database.table("t").newest
         let document = try #require(view.checkpoint(named: checkpoint))
-        #expect(view.rowCount(of: document) == ids.count)
+        #expect(try view.rowCount(of: document) == ids.count)
         let kernels = try KernelSet.chosen()
         for id in ids {
             let row = try #require(try view.row(of: .string("id-\(id)")), "id \(id)")
