@@ -34,7 +34,8 @@ struct Gradctl: ParsableCommand {
             CommitCommand.self, StagedCommand.self, RecodeCommand.self, PreconditionCommand.self,
             QueryCommand.self,
             ExplainCommand.self, ShellCommand.self, InfoCommand.self, SnapshotsCommand.self,
-            TagCommand.self, RestoreCommand.self, DeleteCommand.self, ExpireCommand.self,
+            TagCommand.self, RestoreCommand.self, DeleteCommand.self, CompactCommand.self,
+            ExpireCommand.self, GarbageCommand.self,
             SelectCommand.self, DuplicatesCommand.self,
             CheckCommand.self, BenchCommand.self,
         ])

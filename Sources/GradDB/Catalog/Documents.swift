@@ -215,6 +215,8 @@ package struct ReservationDocument: Codable, Equatable, Sendable {
     package var attaching: Bool?
     /// The preconditioner whose numbers and norms may have been written ahead of the publication.
     package var preconditioner: UInt32?
+    /// Whether only the blocks are to be removed: the row maps belong to a segment that is there.
+    package var keepsRows: Bool?
 
     package init(
         table: UInt32, segments: UInt64, spilled: Bool = false, preconditioner: UInt32? = nil

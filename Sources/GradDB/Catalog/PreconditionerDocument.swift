@@ -76,7 +76,8 @@ package struct PreconditionerDocument: Codable, Equatable, Sendable {
     /// Whether the norms of a segment's rows were stored with it: those that came later have none, but
     /// where a compaction has brought them along.
     package func hasNorms(of segment: SegmentDocument) -> Bool {
-        segment.snapshots.first <= snapshot || segment.norms?.contains(number) ?? false
+        parts.contains { $0.checkpoint == segment.checkpoint }
+            && (segment.snapshots.first <= snapshot || segment.norms?.contains(number) ?? false)
     }
 
     /// The parts of a checkpoint, in the order in which its norms lie.

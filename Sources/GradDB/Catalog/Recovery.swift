@@ -56,9 +56,12 @@ package struct Recovery {
         if let preconditioner = reservation.preconditioner {
             try removeNumbers(of: preconditioner, table: table, batch)
         }
-        batch.deleteRange(
-            .fields, from: Keys.rowMapPrefix(table: table, segment: first),
-            to: Keys.rowMapPrefix(table: table, segment: end))
+        if reservation.keepsRows != true {
+            batch.deleteRange(
+                .fields, from: Keys.rowMapPrefix(table: table, segment: first),
+                to: Keys.rowMapPrefix(table: table, segment: end))
+            try removeNorms(table: table, from: first, to: end, batch)
+        }
         if reservation.staged == true {
             // The table files lie where the ranks wrote them: the commit can be tried again.
             var waiting = reservation
@@ -84,6 +87,8 @@ package struct Recovery {
         let batch = WriteBatch(store)
         batch.deleteRange(.blocks, from: start, to: end)
         try store.write(batch, sync: true)
+        try store.flush([.blocks])
+        store.compact(.blocks, from: start, to: end)
     }
 
     /// Removes the numbers and norms of a preconditioner that was not published.
@@ -98,6 +103,22 @@ package struct Recovery {
             guard let end = Keys.end(ofPrefix: prefix) else { continue }
             try store.deleteFiles(.fields, from: prefix, to: end)
             batch.deleteRange(.fields, from: prefix, to: end)
+        }
+    }
+
+    /// Removes the norms of segments' rows under all preconditioners that there are.
+    private func removeNorms(
+        table: UInt32, from first: UInt64, to end: UInt64, _ batch: WriteBatch
+    ) throws {
+        let preconditioners = try Catalog(store).documents(
+            Catalog.Key.preconditioners(table), as: PreconditionerDocument.self)
+        for (_, preconditioner) in preconditioners {
+            func key(_ segment: UInt64) -> [UInt8] {
+                Keys.norms(
+                    table: table, preconditioner: preconditioner.number, segment: segment,
+                    rowGroup: 0)
+            }
+            batch.deleteRange(.fields, from: key(first), to: key(end))
         }
     }
 

@@ -30,13 +30,17 @@ package struct SnapshotRanges: Hashable, Sendable {
     /// Each snapshot in which something comes or goes.
     package var changes: [UInt64] { parts.flatMap { [$0.first] + ($0.end.map { [$0] } ?? []) } }
 
-    /// Whether there is a number that is in both.
-    package func overlaps(_ other: SnapshotRanges) -> Bool {
-        parts.contains { part in
-            other.parts.contains {
-                part.first < ($0.end ?? .max) && $0.first < (part.end ?? .max)
+    /// The numbers that are in both; nil where there are none.
+    package func intersection(_ other: SnapshotRanges) -> SnapshotRanges? {
+        var both = self
+        both.parts = parts.flatMap { part in
+            other.parts.compactMap {
+                let first = max(part.first, $0.first)
+                let end = min(part.end ?? .max, $0.end ?? .max)
+                return first < end ? Part(first: first, end: end == .max ? nil : end) : nil
             }
         }
+        return both.parts.isEmpty ? nil : both
     }
 
     /// Whether one of these snapshots, in ascending order, has it.

@@ -66,13 +66,15 @@ extension Table {
         of segment: SegmentDocument, _ refuse: (String) -> GradDBError
     ) throws {
         let own = Set(segment.encodings.map(\.encoding))
+        let numbers = snapshotNumbers
         for layer in layers {
             for encoding in layer.encodings
             where !own.contains(encoding.number)
                 && !hasCompanion(of: segment, holding: encoding)
             {
-                // Needed only where a snapshot has both.
-                guard !encoding.snapshots.overlaps(segment.snapshots) else {
+                // Needed only where there is a snapshot that has both.
+                let both = encoding.snapshots.intersection(segment.snapshots)
+                guard !(both?.containsAny(of: numbers) ?? false) else {
                     throw refuse(
                         "segment \(segment.segment) lacks encoding \(encoding.number) "
                             + "(\(encoding.codec.rawValue)) of layer '\(layer.name)'")

@@ -73,6 +73,9 @@ public struct Table: Sendable {
         get throws { try view(snapshot: head.snapshot) }
     }
 
+    /// Of the snapshots that there are, ascending; 0, the empty table, is not among them.
+    var snapshotNumbers: [UInt64] { snapshots.map(\.snapshot) }
+
     /// The state in a snapshot; 0 is the empty table.
     ///
     /// - Throws: `.usage` for a snapshot that does not exist.

@@ -134,6 +134,12 @@ package enum Keys {
         return key
     }
 
+    /// The first row of a column block, of its key; nil for anything malformed.
+    package static func firstRow(ofColumn key: UnsafeRawBufferPointer) -> UInt64? {
+        guard key.count == 17 else { return nil }
+        return UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 9, as: UInt64.self))
+    }
+
     package static func rowMapPrefix(table: UInt32, segment: UInt64) -> [UInt8] {
         var key = tablePrefix(table)
         key.append(rowMapKind)

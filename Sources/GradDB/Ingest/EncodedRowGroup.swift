@@ -84,6 +84,39 @@ package final class EncodedRowGroup: @unchecked Sendable {
         }
     }
 
+    /// Takes rows over from a stored block, once their chunks are verified.
+    ///
+    /// - Parameters:
+    ///   - places: of the rows in the block, ascending.
+    ///   - first: where the first of them goes; the others follow it.
+    ///   - slot: the block of this group that is of the same encoding and slab.
+    package func copyRows(
+        of source: borrowing BlockReader, at places: [Int], to first: Int, slot: Int,
+        kernels: KernelSet
+    ) throws {
+        let layout = slots[slot].layout
+        let target = block(slots[slot])
+        if layout.hasStatistics {
+            let statistics = source.statistics()
+            for (index, place) in places.enumerated() {
+                statistics[place].store(to: target, row: first + index)
+            }
+        }
+        var next = 0
+        try source.forEachChunk(holding: places) { chunk in
+            try source.verify(chunk, hash: kernels.hash(chunk.bytes))
+            while next < places.count, places[next] < chunk.rows.upperBound {
+                let start = (places[next] - chunk.rows.lowerBound) * layout.stride
+                let end = layout.payloadOffset + (first + next) * layout.stride
+                UnsafeMutableRawBufferPointer(rebasing: target[end..<end + layout.stride])
+                    .copyMemory(
+                        from: UnsafeRawBufferPointer(
+                            rebasing: chunk.bytes[start..<start + layout.stride]))
+                next += 1
+            }
+        }
+    }
+
     /// The first `rows` rows, laid out as a group of so many; checksums and headers are not there.
     package func prefix(rows: Int, encodings: [TargetEncoding]) -> EncodedRowGroup {
         let short = EncodedRowGroup()

@@ -65,11 +65,16 @@ package final class NumberWriter {
     package func finish() throws { if batch.byteCount > 0 { try writeBatch() } }
 
     private func put(_ key: [UInt8], _ numbers: [Double]) throws {
+        batch.put(.fields, key, try Self.encode(numbers))
+        if batch.byteCount > Self.batchBytes { try writeBatch() }
+    }
+
+    /// Numbers as they are stored.
+    package static func encode(_ numbers: [Double]) throws -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(numbers.count * 8)
         bytes.append(littleEndianArray: numbers.map(\.bitPattern))
-        batch.put(.fields, key, try Zstd.compress(bytes, level: Self.level))
-        if batch.byteCount > Self.batchBytes { try writeBatch() }
+        return try Zstd.compress(bytes, level: level)
     }
 
     /// Not synced: the publication is, and comes after it in the log.

@@ -262,6 +262,16 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
         rocksdb_compact_range_cf(db, handle(family), nil, 0, nil, 0)
     }
 
+    /// Writes the files anew that hold keys of a range.
+    package func compact(_ family: ColumnFamily, from start: [UInt8], to end: [UInt8]) {
+        start.withCharacters { first in
+            end.withCharacters { limit in
+                rocksdb_compact_range_cf(
+                    db, handle(family), first, start.count, limit, end.count)
+            }
+        }
+    }
+
     // MARK: errors
 
     /// Runs a C call that reports through an error pointer and turns its text into an error.
