@@ -1,5 +1,6 @@
 // Writes the blocks of segments into table files in the staging directory, on a thread of its own,
-// so that the next row group is encoded while this one goes to the disk.
+// so that the next row group is encoded while this one goes to the disk. A file holds blocks of one
+// segment: where a segment is removed, whole files go.
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -13,6 +14,8 @@ package final class SegmentWriter {
 
     private let directory: String
     private var files: [String] = []
+    /// Whose blocks the file being written holds.
+    private var segment: UInt64?
     private var writing: BackgroundTask?
     private let output = Output()
 
@@ -37,6 +40,12 @@ package final class SegmentWriter {
     /// way; `group` must stay untouched until the next call.
     package func append(_ group: EncodedRowGroup) throws {
         try wait()
+        let segment = group.slots.first?.key.segment
+        if segment != self.segment {
+            try output.sst?.finish()
+            output.sst = nil
+            self.segment = segment
+        }
         if output.sst == nil {
             let path = "\(directory)/\(files.count).sst"
             output.sst = try SSTWriter(path: path)
