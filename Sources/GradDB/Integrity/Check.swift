@@ -167,7 +167,7 @@ public struct Check {
     private func checkFamilies(_ report: inout Report) throws {
         for family in ColumnFamily.allCases where family != .unused {
             do {
-                try database.store.forEach(family, prefix: [], verifying: true) { _, _ in
+                try database.store.forEach(family, prefix: []) { _, _ in
                     !cancellation.isCancelled
                 }
                 try cancellation.check()

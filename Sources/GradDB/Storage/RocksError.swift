@@ -10,7 +10,9 @@ extension GradDBError {
             kind = .locked
             remedy = "; another process is writing to it: wait until it has finished"
         } else if message.hasPrefix("Corruption") || message.contains("checksum mismatch")
-            || message.contains("truncated record") || message.hasPrefix("Invalid argument")
+            || message.contains("truncated record") || message.contains("larger than file length")
+            || message.contains("while mmap file") && message.contains("Invalid argument")
+            || message.hasPrefix("Invalid argument")
             || message.hasPrefix("Not implemented")
         {
             // What RocksDB calls an invalid argument here comes from damaged metadata files: all

@@ -2,11 +2,33 @@
 
 import CRocksDB
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Option objects for one open database.
 final class RocksOptions {
     let database: OpaquePointer
     private let vectors: OpaquePointer
     private let records: OpaquePointer
+
+    /// Files that RocksDB may have open. It opens them when they are first needed, and then keeps them
+    /// open: of blocks there may be more than a process may have.
+    static let mostOpenFiles: Int = {
+        var limit = rlimit()
+        let isKnown = getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0
+        return isKnown ? max(64, Int(clamping: min(limit.rlim_cur, 1 << 20)) / 2) : 512
+    }()
+
+    /// Makes RocksDB open all files when it opens the database, and lets the process have as many open
+    /// as the system allows.
+    func openAllFiles() {
+        rocksdb_options_set_max_open_files(database, -1)
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
 
     /// RocksDB's number for XXH3, which its C interface does not name.
     private static let xxh3: CChar = 4
@@ -33,18 +55,18 @@ final class RocksOptions {
     private func configureDatabase(_ mode: RocksStore.Mode) {
         rocksdb_options_set_create_if_missing(database, mode == .creating ? 1 : 0)
         rocksdb_options_set_create_missing_column_families(database, mode == .creating ? 1 : 0)
-        // Every file stays open: a pinned value is a pointer only then, and a file that
-        // compaction deletes stays readable to whoever has it open.
-        rocksdb_options_set_max_open_files(database, -1)
-        rocksdb_options_set_allow_mmap_reads(database, mode == .reading ? 1 : 0)
+        rocksdb_options_set_max_open_files(database, Int32(Self.mostOpenFiles))
+        rocksdb_options_set_allow_mmap_reads(database, mode.isReading ? 1 : 0)
         // On by default, and it makes a cold mmap scan 25 times slower.
         rocksdb_options_set_advise_random_on_open(database, 0)
+        // One file that is missing or cut short should not hide what the others hold.
+        rocksdb_options_set_paranoid_checks(database, mode == .inspecting ? 0 : 1)
         rocksdb_options_set_skip_stats_update_on_db_open(database, 1)
         rocksdb_options_set_info_log_level(database, 3)  // errors only
         rocksdb_options_set_keep_log_file_num(database, 2)
         // A reader beside a long ingest replays the log: it must stay short.
         rocksdb_options_set_max_total_wal_size(database, 128 << 20)
-        if mode == .reading {
+        if mode.isReading {
             // A reader must leave no trace, not even a LOG file: RocksDB goes on without a log
             // when it cannot make one, and nothing can be made under /dev/null.
             rocksdb_options_set_db_log_dir(database, "/dev/null")

@@ -1,11 +1,13 @@
 // One open RocksDB instance: the only place, with its neighbours in this folder, that imports
 // CRocksDB. It knows column families and bytes, nothing of tables or vectors.
 //
-// Two ways to open, for two purposes (the measurements behind each setting are in
+// Three ways to open, for three purposes (the measurements behind each setting are in
 // docs/measurements.md):
-//   .reading  read-only with mmap and without RocksDB's own checks on `blocks`, where values are
-//             returned as pointers into the page cache; any number of processes, no lock.
-//   .writing  read-write, one process at a time (RocksDB's LOCK file), without mmap.
+//   .reading     read-only with mmap; any number of processes, no lock. Blocks are found in their
+//                table files without RocksDB (BlockFiles), and returned as pointers into the page
+//                cache.
+//   .inspecting  the same where files may be missing or damaged: to look at what is broken.
+//   .writing     read-write, one process at a time (RocksDB's LOCK file), without mmap.
 
 import CRocksDB
 
@@ -15,59 +17,72 @@ import CRocksDB
 
 /// A RocksDB handle and its column families. Thread-safe as RocksDB is.
 package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be shared by threads
-    package enum Mode: Sendable { case reading, writing, creating }
+    package enum Mode: Sendable {
+        case reading, inspecting, writing, creating
+
+        var isReading: Bool { self == .reading || self == .inspecting }
+    }
 
     package let path: String
     package let mode: Mode
     /// What this process has verified of `blocks`.
     package let verifiedBlocks = VerifiedBlocks()
     package let keptValues = KeptValues()
-    let db: OpaquePointer
-    private let families: [ColumnFamily: OpaquePointer]
+    private let instance: OpenInstance
     private let options: RocksOptions
-    /// Reads of `blocks` leave verification to the scan; all other families let RocksDB verify.
-    private let blockReads: OpaquePointer
-    private let verifiedReads: OpaquePointer
+    private let reads: OpaquePointer
+    /// Where readers find blocks; nil for writers, and where RocksDB's log says something of blocks.
+    private let blockFiles: BlockFiles?
+
+    var db: OpaquePointer { instance.db }
 
     package init(path: String, mode: Mode) throws {
         self.path = path
         self.mode = mode
-        let options = RocksOptions(mode: mode)
-        self.options = options
-        let names = ColumnFamily.allCases
-        var handles = [OpaquePointer?](repeating: nil, count: names.count)
-        let familyOptions: [OpaquePointer?] = names.map { options.family($0) }
-        let opened = try withCStrings(names.map(\.rawValue)) { cNames in
-            try Self.check("open the database", path) { error in
-                mode == .reading
-                    ? rocksdb_open_for_read_only_column_families(
-                        options.database, path, Int32(names.count), cNames, familyOptions,
-                        &handles, 0, error)
-                    : rocksdb_open_column_families(
-                        options.database, path, Int32(names.count), cNames, familyOptions,
-                        &handles, error)
-            }
+        options = RocksOptions(mode: mode)
+        (instance, blockFiles) =
+            mode.isReading
+            ? try Self.openForReading(path, mode, options)
+            : (try OpenInstance(path, mode, options), nil)
+        reads = rocksdb_readoptions_create()
+        rocksdb_readoptions_set_verify_checksums(reads, 1)
+    }
+
+    /// Opens so that no file can be taken from under the reader: blocks are mapped here, the files
+    /// of records opened by RocksDB.
+    private static func openForReading(
+        _ path: String, _ mode: Mode, _ options: RocksOptions
+    ) throws -> (OpenInstance, BlockFiles?) {
+        var instance = try OpenInstance(path, mode, options)
+        var files = instance.liveFiles(path)
+        let recordFiles = files.count { $0.family != ColumnFamily.blocks.rawValue }
+        // RocksDB's table of open files has many parts, of which none may overflow.
+        if !instance.isMemtableEmpty(.blocks) || recordFiles > RocksOptions.mostOpenFiles / 8 {
+            instance.close()
+            options.openAllFiles()
+            instance = try OpenInstance(path, mode, options)
+            files = instance.liveFiles(path)
+        } else {
+            instance.openRecordFiles(files)
         }
-        guard let opened else {
-            throw GradDBError(.io, "cannot open the database \(path)")
+        do {
+            return (
+                instance,
+                instance.isMemtableEmpty(.blocks)
+                    ? try BlockFiles(
+                        files.filter { $0.family == ColumnFamily.blocks.rawValue },
+                        tolerating: mode == .inspecting)
+                    : nil
+            )
+        } catch {
+            instance.close()
+            throw error
         }
-        db = opened
-        families = Dictionary(
-            uniqueKeysWithValues: zip(names, handles).compactMap { name, handle in
-                handle.map { (name, $0) }
-            })
-        blockReads = rocksdb_readoptions_create()
-        rocksdb_readoptions_set_verify_checksums(blockReads, 0)
-        rocksdb_readoptions_set_fill_cache(blockReads, 0)
-        verifiedReads = rocksdb_readoptions_create()
-        rocksdb_readoptions_set_verify_checksums(verifiedReads, 1)
     }
 
     deinit {
-        for handle in families.values { rocksdb_column_family_handle_destroy(handle) }
-        rocksdb_close(db)
-        rocksdb_readoptions_destroy(blockReads)
-        rocksdb_readoptions_destroy(verifiedReads)
+        instance.close()
+        rocksdb_readoptions_destroy(reads)
     }
 
     /// Names of the column families that a database on disk has.
@@ -82,11 +97,7 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
         return (0..<count).compactMap { list[$0].map { String(cString: $0) } }
     }
 
-    func handle(_ family: ColumnFamily) -> OpaquePointer {
-        // Every family of the enumeration was opened, or init threw.
-        guard let handle = families[family] else { preconditionFailure("family not open") }
-        return handle
-    }
+    func handle(_ family: ColumnFamily) -> OpaquePointer { instance.handle(family) }
 
     // MARK: reading
 
@@ -96,28 +107,28 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
         return value.withBytes { [UInt8]($0) }
     }
 
-    /// The value of a key without copying it where RocksDB can (reading mode); nil when absent.
+    /// The value of a key, a block's without copying it (reading mode); nil when absent. Blocks that
+    /// a reader gets are not verified; what RocksDB reads is.
     package func pinned(_ family: ColumnFamily, _ key: [UInt8]) throws -> PinnedValue? {
+        if family == .blocks, let blockFiles { return try blockFiles.value(key) }
         let slice = try Self.check("read", path) { error in
             key.withCharacters {
                 rocksdb_get_pinned_cf(
-                    db, family == .blocks ? blockReads : verifiedReads, handle(family), $0,
-                    key.count, error)
+                    db, reads, handle(family), $0, key.count, error)
             }
         }
         return slice.map { PinnedValue($0) }
     }
 
     /// Calls `body` for every entry whose key starts with `prefix`, in key order, until it
-    /// returns false. With `verifying`, RocksDB checks its own checksums too, also on `blocks`.
+    /// returns false. RocksDB verifies its checksums.
     package func forEach(
         _ family: ColumnFamily, prefix: [UInt8], from start: [UInt8]? = nil,
-        verifying: Bool = false,
         _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> Bool
     ) throws {
         let reads: OpaquePointer = rocksdb_readoptions_create()
         defer { rocksdb_readoptions_destroy(reads) }
-        rocksdb_readoptions_set_verify_checksums(reads, family != .blocks || verifying ? 1 : 0)
+        rocksdb_readoptions_set_verify_checksums(reads, 1)
         rocksdb_readoptions_set_fill_cache(reads, 0)
         let iterator: OpaquePointer = rocksdb_create_iterator_cf(db, reads, handle(family))
         defer { rocksdb_iter_destroy(iterator) }
@@ -150,19 +161,15 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
 
     /// Whether nothing of a family is in memory only: after opening, whether its log was empty.
     package func isMemtableEmpty(_ family: ColumnFamily) -> Bool {
-        var entries: UInt64 = 0
-        let status = rocksdb_property_int_cf(
-            db, handle(family), "rocksdb.num-entries-active-mem-table", &entries)
-        return status == 0 && entries == 0
+        instance.isMemtableEmpty(family)
     }
+
+    /// All table files that the manifest lists.
+    package func liveFiles() -> [LiveFile] { instance.liveFiles(path) }
 
     /// Bytes of all live table files.
     package func liveFileBytes() -> UInt64 {
-        guard let files = rocksdb_livefiles(db) else { return 0 }
-        defer { rocksdb_livefiles_destroy(files) }
-        return (0..<rocksdb_livefiles_count(files)).reduce(0) {
-            $0 + UInt64(rocksdb_livefiles_size(files, $1))
-        }
+        liveFiles().reduce(0) { $0 + UInt64($1.bytes) }
     }
 
     // MARK: writing
@@ -285,95 +292,5 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
         guard let message else { return result }
         defer { rocksdb_free(message) }
         throw GradDBError.rocks(String(cString: message), doing: action, path: path)
-    }
-}
-
-/// A value that RocksDB keeps in place until this handle goes away.
-package struct PinnedValue: ~Copyable {
-    private let slice: OpaquePointer
-
-    fileprivate init(_ slice: OpaquePointer) { self.slice = slice }
-
-    deinit { rocksdb_pinnableslice_destroy(slice) }
-
-    /// The bytes; the pointer is valid within `body` only.
-    package borrowing func withBytes<R>(
-        _ body: (UnsafeRawBufferPointer) throws -> R
-    ) rethrows -> R {
-        var count = 0
-        let start = rocksdb_pinnableslice_value(slice, &count)
-        return try body(UnsafeRawBufferPointer(start: start, count: count))
-    }
-}
-
-/// Puts and deletes that become visible together.
-package final class WriteBatch {
-    let handle: OpaquePointer = rocksdb_writebatch_create()
-    private let store: RocksStore
-    /// Bytes of keys and values put so far: when to write it out.
-    package private(set) var byteCount = 0
-
-    package init(_ store: RocksStore) { self.store = store }
-
-    deinit { rocksdb_writebatch_destroy(handle) }
-
-    package func put(_ family: ColumnFamily, _ key: [UInt8], _ value: [UInt8]) {
-        byteCount += key.count + value.count
-        key.withCharacters { k in
-            value.withCharacters { v in
-                rocksdb_writebatch_put_cf(
-                    handle, store.handle(family), k, key.count, v, value.count)
-            }
-        }
-    }
-
-    package func delete(_ family: ColumnFamily, _ key: [UInt8]) {
-        byteCount += key.count
-        key.withCharacters {
-            rocksdb_writebatch_delete_cf(handle, store.handle(family), $0, key.count)
-        }
-    }
-
-    package func deleteRange(_ family: ColumnFamily, from start: [UInt8], to end: [UInt8]) {
-        start.withCharacters { s in
-            end.withCharacters { e in
-                rocksdb_writebatch_delete_range_cf(
-                    handle, store.handle(family), s, start.count, e, end.count)
-            }
-        }
-    }
-
-    package func clear() {
-        rocksdb_writebatch_clear(handle)
-        byteCount = 0
-    }
-}
-
-extension [UInt8] {
-    /// RocksDB's C interface takes `char *`.
-    fileprivate func withCharacters<R>(_ body: (UnsafePointer<CChar>?) throws -> R) rethrows -> R {
-        try withUnsafeBytes { try body($0.baseAddress?.assumingMemoryBound(to: CChar.self)) }
-    }
-}
-
-/// Calls `body` with an array of C strings.
-func withCStrings<R>(
-    _ strings: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) throws -> R
-) rethrows -> R {
-    // One buffer for all: every string with its terminating zero.
-    var characters: [CChar] = []
-    var offsets: [Int] = []
-    for string in strings {
-        offsets.append(characters.count)
-        characters.append(contentsOf: string.utf8CString)
-    }
-    return try characters.withUnsafeBufferPointer { buffer in
-        let pointers: [UnsafePointer<CChar>?] = offsets.map { offset in
-            buffer.baseAddress.map { $0 + offset }
-        }
-        return try pointers.withUnsafeBufferPointer { list in
-            guard let start = list.baseAddress else { preconditionFailure("no strings") }
-            return try body(start)
-        }
     }
 }
