@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "elementwise.h"
+#include "pairs.h"
 
 // ---- the rotation ----
 
@@ -179,6 +180,9 @@ const gk_kernels gk_avx2_kernels = {
     .dot_bf16 = gk_dot_bf16,
     .dot_f16 = gk_dot_f16,
     .dot_f32 = gk_dot_f32,
+    .pair_int8 = gk_pair_int8,
+    .pair_int4 = gk_pair_int4,
+    .pair_bit = gk_pair_bit,
     .estimate_f16 = gk_estimate_f16,
     .estimate_bf16 = gk_estimate_bf16,
     .hash_and_dot_int8 = gk_hash_and_dot_int8,

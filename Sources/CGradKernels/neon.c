@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #include "elementwise.h"
+#include "pairs.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -372,6 +373,9 @@ const gk_kernels gk_neon_kernels = {
     .dot_bf16 = dot_bf16_neon,
     .dot_f16 = dot_f16_neon,
     .dot_f32 = dot_f32_neon,
+    .pair_int8 = gk_pair_int8,
+    .pair_int4 = gk_pair_int4,
+    .pair_bit = gk_pair_bit,
     .estimate_f16 = estimate_f16_neon,
     .estimate_bf16 = estimate_bf16_neon,
     .hash_and_dot_int8 = hash_and_dot_int8_neon,

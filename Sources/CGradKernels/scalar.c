@@ -10,6 +10,7 @@
 #define GK_WITHOUT_FLOOR 1  // rounding to integers came later, and floorf is slow
 #endif
 #include "elementwise.h"
+#include "pairs.h"
 #include "rotate_plain.h"
 #include "sketch_words.h"
 
@@ -194,6 +195,9 @@ const gk_kernels gk_scalar_kernels = {
     .dot_bf16 = dot_bf16_scalar,
     .dot_f16 = dot_f16_scalar,
     .dot_f32 = dot_f32_scalar,
+    .pair_int8 = gk_pair_int8,
+    .pair_int4 = gk_pair_int4,
+    .pair_bit = gk_pair_bit,
     .estimate_f16 = dot_f16_scalar,
     .estimate_bf16 = dot_bf16_scalar,
     .hash_and_dot_int8 = hash_and_dot_int8_scalar,

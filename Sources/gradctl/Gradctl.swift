@@ -36,7 +36,7 @@ struct Gradctl: ParsableCommand {
             ExplainCommand.self, ShellCommand.self, InfoCommand.self, SnapshotsCommand.self,
             TagCommand.self, RestoreCommand.self, DeleteCommand.self, CompactCommand.self,
             ExpireCommand.self, GarbageCommand.self,
-            SelectCommand.self, DuplicatesCommand.self,
+            SelectCommand.self, DuplicatesCommand.self, DriftCommand.self,
             CheckCommand.self, BenchCommand.self,
         ])
 }

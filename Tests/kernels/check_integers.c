@@ -145,6 +145,36 @@ void check_hash_and_dot_bit(kernel_case *c) {
     check_sums(c, BIT, &o);
 }
 
+// ---- pairs of rows ----
+
+// The number that an element stands for between stored rows.
+static int level(codec codec, const unsigned char *row, size_t i) {
+    const int code = element(codec, row, i);
+    return codec == INT8 ? code : codec == INT4 ? 2 * code - 15 : 2 * code - 1;
+}
+
+static void check_pairs(kernel_case *c, codec codec) {
+    const operands o = new_operands(c, codec, c->gap);
+    const unsigned char *others = new_rows(c, codec, o.row_bytes, o.stride);
+    for (size_t r = 0; r < c->rows; r++) {
+        const unsigned char *a = o.rows + r * o.stride, *b = others + r * o.stride;
+        int64_t expected = o.before[r];
+        for (size_t i = 0; i < c->dims; i++) expected += level(codec, a, i) * level(codec, b, i);
+        if (codec == INT8)
+            c->kernels->pair_int8((const int8_t *)a, (const int8_t *)b, c->dims, o.out + r);
+        else
+            (codec == INT4 ? c->kernels->pair_int4 : c->kernels->pair_bit)(a, b, c->dims, o.out + r);
+        if (o.out[r] != expected)
+            fail(c, "stride %zu: pair %zu is %lld, not %lld", o.stride, r, (long long)o.out[r],
+                 (long long)expected);
+    }
+    check_surroundings(c);
+}
+
+void check_pair_int8(kernel_case *c) { check_pairs(c, INT8); }
+void check_pair_int4(kernel_case *c) { check_pairs(c, INT4); }
+void check_pair_bit(kernel_case *c) { check_pairs(c, BIT); }
+
 // ---- batches ----
 
 // Queries `query_stride` bytes apart, scored against every row into rows of `out`.

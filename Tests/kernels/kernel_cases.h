@@ -36,6 +36,9 @@ typedef struct kernel_case {
 void check_dot_int8(kernel_case *c);
 void check_dot_int4(kernel_case *c);
 void check_dot_bit(kernel_case *c);
+void check_pair_int8(kernel_case *c);
+void check_pair_int4(kernel_case *c);
+void check_pair_bit(kernel_case *c);
 void check_hash_and_dot_int8(kernel_case *c);
 void check_hash_and_dot_int4(kernel_case *c);
 void check_hash_and_dot_bit(kernel_case *c);

@@ -147,6 +147,12 @@ typedef struct gk_kernels {
     void (*dot_f32)(const float *rows, size_t row_count, size_t stride, size_t dims,
                     const float *query, double *out);
 
+    // *out += a . b (exact), both of them rows as they are stored: of int4 the levels 2 * code - 15, of
+    // bits the levels 2 * bit - 1. What a last byte holds beyond the last element does not count.
+    void (*pair_int8)(const int8_t *a, const int8_t *b, size_t dims, int64_t *out);
+    void (*pair_int4)(const uint8_t *a, const uint8_t *b, size_t dims, int64_t *out);
+    void (*pair_bit)(const uint8_t *a, const uint8_t *b, size_t dims, int64_t *out);
+
     // out[r] += about row[r] . query, summed in single precision in any order: faster than dot_f16,
     // off by at most (dims * 2^-24) * sum |row[i] * query[i]| + dims * 2^-149, and not the same from
     // variant to variant. Sums may overflow to infinity or NaN.

@@ -112,6 +112,14 @@ package struct BlockReader: ~Copyable {
         }
     }
 
+    /// Calls `body` with the chunk that holds a row.
+    package borrowing func withChunk<R>(
+        holding row: Int, _ body: (Chunk) throws -> R
+    ) rethrows -> R {
+        let layout = self.layout
+        return try value.withBytes { try body(Self.chunk(row / layout.rowsPerChunk, layout, $0)) }
+    }
+
     private static func chunk(
         _ index: Int, _ layout: BlockLayout, _ block: UnsafeRawBufferPointer
     ) -> Chunk {

@@ -64,6 +64,11 @@ package struct JSONObject {
         values.append(value)
     }
 
+    package mutating func append(contentsOf other: JSONObject) {
+        keys += other.keys
+        values += other.values
+    }
+
     package var text: String {
         let members = zip(keys, values).map { "\(JSONValue.string($0).text): \($1.text)" }
         return "{" + members.joined(separator: ", ") + "}"
