@@ -156,7 +156,8 @@ class History:
         for number, line in enumerate(by_layer):
             assert line["rows"] == len(paired)
             dims, codec = self.layers[line["layer"]]
-            assert (line["dims"], line["codec"]) == (dims, (chosen.get("codecs") or {}).get(line["layer"], codec))
+            stored = (chosen.get("codecs") or {}).get(line["layer"], codec)
+            assert (line["dims"], line["codec"]) == (dims, stored)
             spread(line, [parts[number] for _, _, parts in paired])
         spread(summary, [(row["cosine"], row["ratio"]) for _, row, _ in paired])
         assert summary["rows"] == len(paired)
@@ -318,7 +319,8 @@ def test_queries_of_their_own_checkpoint(database, files, tmp_path):
         "--query", tmp_path / "q-{checkpoint}.safetensors").lines
     rows = [line for line in lines if "change" in line]
     for key, checkpoint in (("from", "early"), ("to", "late")):
-        ((_, ranks),) = ranking(database, tmp_path / f"q-{checkpoint}.safetensors", checkpoint, "cosine").items()
+        query = tmp_path / f"q-{checkpoint}.safetensors"
+        (ranks,) = ranking(database, query, checkpoint, "cosine").values()
         first = {i: r for i, r in ranks.items() if r[0] <= 3}
         assert {r["id"]: (r[f"{key}_rank"], r[f"{key}_score"]) for r in rows
                 if r[f"{key}_rank"] and r[f"{key}_rank"] <= 3} == first
@@ -331,7 +333,8 @@ def test_what_is_asked_wrongly_is_refused(database, files, tmp_path):
     both = ["--from", "early", "--to", "late"]
     for arguments in (
         [], ["--from", "early"], ["--from", "early", "--to", "early"], ["--from", "early", "--to", "x"],
-        ["--from", "x'y", "--to", "late"], [*both, "--layers", "x*"], [*both, "--at", "x"], [*both, "--at", 9],
+        ["--from", "x'y", "--to", "late"], [*both, "--layers", "x*"], [*both, "--at", "x"],
+        [*both, "--at", 9],
         [*both, "--where", "m = 1"], [*both, "--where", "TRUE TOP 5"], [*both, "--top", "-1"],
         [*both, "--measure", "dot"], [*both, "--measure", "x", "--query", query], [*both, "--at", 1],
     ):  # fmt: skip

@@ -82,22 +82,29 @@ struct DriftCommand: ParsableCommand {
         } else if !globals.quiet {
             try printText(drift, report)
         }
-        try drift.queries(progress: { bar.update($0, share: $1) }) { answers in
-            bar.finish()
-            if globals.json {
-                for line in answers.lines(measure: measure ?? .cosine, top: top) {
-                    try Console.print(line.text)
-                }
-            } else if !globals.quiet {
-                try DriftText(from: from, to: to).print(answers, top: top)
-            }
-        }
+        try drift.queries(
+            progress: { bar.update($0, share: $1) },
+            { answers in
+                bar.finish()
+                try show(answers)
+            })
+        bar.finish()
         try output?.finish()
         if globals.json {
             try Console.print(report.json(table: table, seconds: seconds).text)
         } else if !globals.quiet {
             let file = out.map { ", all rows in \($0)" } ?? ""
             try Console.print("\(Units.bytes(report.bytes)) in \(Units.seconds(seconds))\(file)")
+        }
+    }
+
+    private func show(_ answers: QueryDrift) throws {
+        if globals.json {
+            for line in answers.lines(measure: measure ?? .cosine, top: top) {
+                try Console.print(line.text)
+            }
+        } else if !globals.quiet {
+            try DriftText(from: from, to: to).print(answers, top: top)
         }
     }
 
