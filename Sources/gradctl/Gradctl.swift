@@ -35,7 +35,7 @@ struct Gradctl: ParsableCommand {
             QueryCommand.self,
             ExplainCommand.self, ShellCommand.self, InfoCommand.self, SnapshotsCommand.self,
             TagCommand.self, RestoreCommand.self, DeleteCommand.self, CompactCommand.self,
-            ExpireCommand.self, GarbageCommand.self,
+            ExpireCommand.self, GarbageCommand.self, RepairCommand.self,
             SelectCommand.self, DuplicatesCommand.self, DriftCommand.self,
             CheckCommand.self, BenchCommand.self,
         ])

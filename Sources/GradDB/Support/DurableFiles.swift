@@ -1,6 +1,12 @@
 // Files that must be there, whole, after a power loss: bytes are synced before names, names before
 // anything that counts on them.
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -76,6 +82,43 @@ package enum DurableFiles {
         guard directory >= 0 else { throw failure("open", path) }
         defer { close(directory) }
         guard fsync(directory) == 0 else { throw failure("sync", path) }
+    }
+
+    /// Makes all files and names in a directory durable, and those in its directories.
+    package static func syncTree(_ path: String) throws {
+        for name in try FileManager.default.contentsOfDirectory(atPath: path) {
+            let child = "\(path)/\(name)"
+            var status = stat()
+            guard lstat(child, &status) == 0 else { throw failure("look at", child) }
+            if status.st_mode & S_IFMT == S_IFDIR {
+                try syncTree(child)
+            } else if status.st_mode & S_IFMT == S_IFREG {
+                let file = open(child, O_RDONLY | O_CLOEXEC)
+                guard file >= 0 else { throw failure("open", child) }
+                defer { close(file) }
+                guard fsync(file) == 0 else { throw failure("sync", child) }
+            }
+        }
+        try syncDirectory(path)
+    }
+
+    /// Gives two files or directories each other's names, at once.
+    ///
+    /// - Returns: false where the system cannot do that.
+    package static func exchange(_ path: String, _ other: String) throws -> Bool {
+        typealias Rename =
+            @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) ->
+            Int32
+        // In the C library since 2.28, but not among what Swift sees of it.
+        guard let symbol = dlsym(nil, "renameat2") else { return false }
+        let rename = unsafeBitCast(symbol, to: Rename.self)
+        let exchange: UInt32 = 2
+        if rename(AT_FDCWD, path, AT_FDCWD, other, exchange) == 0 { return true }
+        let code = errno
+        guard [EINVAL, ENOSYS, EOPNOTSUPP].contains(code) else {
+            throw failure("exchange \(path) with", other)
+        }
+        return false
     }
 
     /// Makes a directory in one that is there; true when it was not there before.

@@ -10,6 +10,9 @@ final class CompactedGroups {
     private let kernels: KernelSet
     private let threads: Int
     private let commit: Commit
+    private let content: ViewContent?
+    /// Of the content of the rows, by encoding, where that is asked for.
+    private(set) var sums: [UInt32: UInt64] = [:]
     /// One is filled while the other is written.
     private let buffers = [EncodedRowGroup(), EncodedRowGroup()]
     private var finished = 0
@@ -21,11 +24,13 @@ final class CompactedGroups {
     private var bytes: [UInt32: UInt64] = [:]
     private var bounds: ClosedRange<UInt64>?
 
+    /// - Parameter content: to add up what the rows hold; a compaction knows it already.
     init(
         _ view: TableView, _ target: CompactionPlan.Target, segment: UInt64,
         _ encodings: [TargetEncoding], rowsPerGroup: Int, kernels: KernelSet, threads: Int,
-        _ commit: Commit
+        _ commit: Commit, content: ViewContent? = nil
     ) {
+        self.content = content
         self.view = view
         self.target = target
         self.segment = segment
@@ -112,6 +117,13 @@ final class CompactedGroups {
 
     private func handOver(_ group: EncodedRowGroup) throws {
         try group.seal(kernels: kernels, threads: threads)
+        if let content {
+            sums.merge(
+                try group.contentSums(
+                    ids: try rows.map { try content.id(of: $0) },
+                    checkpoint: content.checkpoint(target.checkpoint.checkpoint),
+                    kernels: kernels, threads: threads), uniquingKeysWith: &+)
+        }
         try commit.append(group)
         let number = UInt32(finished)
         let table = view.table.document.table

@@ -25,9 +25,14 @@ struct RowContent {
         copier = try RowCopier(view, columns)
     }
 
-    /// - Parameter progress: told now and then how much is done, of 1.
+    /// - Parameters:
+    ///   - segments: those whose vectors are not looked at.
+    ///   - progress: told now and then how much is done, of 1.
     /// - Throws: `.corrupt` for rows that cannot be read.
-    func sums(of rows: DeletedRows, _ progress: (Double) -> Void) throws -> ContentSums {
+    func sums(
+        of rows: DeletedRows, leavingOut segments: Set<UInt64> = [],
+        _ progress: (Double) -> Void = { _ in }
+    ) throws -> ContentSums {
         var sums = ContentSums()
         let content = ContentHash(kernels)
         try rows.forEach { row in
@@ -36,7 +41,9 @@ struct RowContent {
         }
         let names = try ViewContent(view, kernels)
         for (done, checkpoint) in view.checkpoints.enumerated() {
-            let units = view.units(of: checkpoint)
+            let units = view.units(of: checkpoint).filter {
+                !segments.contains($0.segment.segment)
+            }
             // Some at a time: their ids are looked up by one thread.
             let step = max(1, threads) * 4
             for start in stride(from: 0, to: units.count, by: step) {
