@@ -10,6 +10,7 @@ import pytest
 
 import codec
 import values
+import versions
 from block import Block
 
 # A decoded int8, int4 or bit vector may differ by this: the JSON gives seven decimals.
@@ -50,7 +51,7 @@ def same(actual, expected):
 
 def test_every_kind_of_value_has_golden_files():
     kinds = [f"block-{name}-*" for name in codec.DTYPES]
-    kinds += ["row-record-*", "key-*", "column-*", "row-map*", "catalog-*"]
+    kinds += ["row-record-*", "key-*", "column-*", "row-map*", "catalog-*", "deleted-rows-*"]
     for kind in kinds:
         assert glob.glob(os.path.join(FOLDER, kind + ".json")), kind
 
@@ -130,7 +131,9 @@ def test_keys_decode(golden):
     key = bytes.fromhex(golden["key"])
     table = int.from_bytes(key[:4], "big")
     assert values.id_key(table, golden["value"]["id"]) == key
-    assert values.row_number(read(golden["file"])) == golden["value"]["row"]
+    assert values.row_numbers(read(golden["file"])) == golden["value"]["rows"]
+    with pytest.raises(ValueError):
+        values.row_numbers(read(golden["file"]) * 2)
 
 
 @pytest.mark.parametrize("golden", described("column-*.json"))
@@ -146,6 +149,15 @@ def test_columns_decode(golden):
 @pytest.mark.parametrize("golden", described("row-map*.json"))
 def test_row_maps_decode(golden):
     assert values.row_map(read(golden["file"])) == golden["value"]
+
+
+@pytest.mark.parametrize("golden", described("deleted-rows-*.json"))
+def test_deleted_rows_decode(golden):
+    key = bytes.fromhex(golden["key"])
+    table, snapshot = int.from_bytes(key[:4], "big"), int.from_bytes(key[-8:], "big")
+    assert versions.deleted_rows_key(table, 0, snapshot) == key
+    rows = versions.container_rows(read(golden["file"]))
+    assert len(rows) == 65536 and np.flatnonzero(rows).tolist() == golden["value"]
 
 
 @pytest.mark.parametrize("golden", described("catalog-*.json"))

@@ -1,14 +1,20 @@
 """Holds a table against everything the format says that its parts say twice.
 
 `problems` returns one line for each disagreement: between row records, keys and columns; between
-segment documents, row maps and blocks; between a block's statistics and its rows.
+segment documents, row maps and blocks; between a block's statistics and its rows; between a snapshot's
+document and what it holds.
 """
 
 import numpy as np
 
 import codec
 import values
+import versions
 from block import SLAB_BYTES, Block, row_bytes
+from content import Content
+
+OPERATIONS = ("ingest", "commit", "recode", "precondition", "delete", "restore", "compact", "import",
+              "repair")
 
 
 def problems(table) -> list[str]:
@@ -27,22 +33,62 @@ def problems(table) -> list[str]:
         document = table.snapshots[table.snapshot]
         if (document["segments"], document["bytes"]) != (len(table.segments), bytes_total):
             found.append("the snapshot's totals are not those of its segments")
+        content = Content(table)
+        if (document["hash"], document["sums"]) != (content.hash, content.sums):
+            found.append("the snapshot's hash and sums are not those of what it holds")
+        _check_versions(table, found)
     return found
+
+
+def _check_versions(table, found):
+    document = table.document
+    if document["deleted"] != table.next_row - table.rows:
+        found.append("the snapshot does not have its number of deleted rows")
+    if document["deleted"] == 0 and versions.seen(
+            versions.containers(table.store, table.number), table.snapshot):
+        found.append("a snapshot without deleted rows sees containers of them")
+    parents = [number for number in table.snapshots if number < table.snapshot]
+    if not max(parents, default=0) <= document["parent"] < table.snapshot:
+        found.append("the snapshot's parent is not the newest before it")
+    if document["operation"] not in OPERATIONS or (
+            ("restored" in document) != (document["operation"] == "restore")):
+        found.append("the snapshot has no operation that there is")
+    if document["next_row"] > table.head["next_row"]:
+        found.append("the snapshot has rows that the head does not")
+    if [name for name, number in table.tags.items() if number not in table.snapshots]:
+        found.append("a tag names a snapshot that there is not")
+    _check_names(table, found)
+
+
+def _check_names(table, found):
+    """No two checkpoints, preconditioners or encodings of the snapshot have one name."""
+    number = f"{table.number:08x}"
+    for kind, kept in (("checkpoint", table.checkpoints),
+                       ("preconditioner", table.preconditioners)):
+        every = [doc for key, doc in table.catalog.items() if key.startswith(f"{kind}/{number}/")
+                 and versions.has(doc, table.snapshot)]
+        if len(every) != len(kept):
+            found.append(f"the snapshot has a {kind} twice")
+    for layer in table.schema["layers"]:
+        codecs = [encoding["codec"] for encoding in table.encodings(layer)]
+        if not codecs or len(set(codecs)) != len(codecs):
+            found.append(f"layer {layer['name']} has a codec twice, or none")
 
 
 def _check_rows(table, found):
     columns = {field["name"]: table.column(field["name"]) for field in table.fields}
-    ids, count = table.column("id"), 0
+    ids, recorded, known = table.column("id"), [], set()
     for number, row_id, fields in table.records():
-        if number != count:
-            found.append(f"row {count} has no record")
-        count = number + 1
+        recorded.append(number)
+        if row_id in known:
+            found.append(f"row {number} has the id of another")
+        known.add(row_id)
         if ids[number] != row_id or table.find(row_id) != number:
             found.append(f"row {number}: record, key and id column disagree")
         if any(columns[name][number] != value for name, value in fields.items()):
             found.append(f"row {number}: record and columns disagree")
-    if count != table.rows:
-        found.append(f"{count} row records for {table.rows} rows")
+    if recorded != np.flatnonzero(table.live).tolist():
+        found.append(f"{len(recorded)} row records for {table.rows} rows")
     cuts = {field: [key[-8:] for key, _ in table.store.scan("fields", prefix)]
             for field in [*range(len(table.fields)), values.ID_COLUMN]
             for prefix in [values.column_key(table.number, field)]}

@@ -34,9 +34,17 @@ class Encoded:
 
     def one(self, at: int) -> "Encoded":
         """Row or query number `at` alone."""
-        part = slice(at, at + 1)
+        return self.take(slice(at, at + 1))
+
+    def take(self, part) -> "Encoded":
+        """Some of the rows: a slice, or an array of their places."""
         return Encoded(self.values[part], self.scales[part], self.squared_norms[part],
                        self.residual_norms[part])
+
+
+def no_rows(codec: str, dims: int) -> Encoded:
+    """Of no row at all."""
+    return Encoded(np.zeros((0, dims), DTYPES[codec]), np.zeros(0, np.float32), np.zeros(0))
 
 
 def join(parts) -> Encoded:

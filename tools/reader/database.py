@@ -1,5 +1,8 @@
 """A database directory, read-only: the catalog, tables, and what a snapshot of a table holds.
 
+A deleted row keeps its number: columns have a place for it, while records, vectors and scores are
+of the rows that the snapshot has.
+
 Nothing here knows RocksDB's files (rocksdb_store.py) or a value's bytes (values.py, block.py).
 """
 
@@ -10,8 +13,9 @@ import re
 import numpy as np
 
 import values
+import versions
 from block import CODEC_NUMBERS, SLAB_BYTES, Block, row_bytes
-from codec import Encoded, decode, encode_rows, join, unpack
+from codec import Encoded, decode, encode_rows, join, no_rows, unpack
 from preconditioner import Preconditioner
 from rocksdb_store import Store
 
@@ -57,16 +61,18 @@ class Database:
 class Table:
     """A table at one snapshot (the newest by default).
 
-    `layers` are the schema's, each with `encoding` and `codec` of its finest encoding in the
+    `live` says of each row number below `next_row` whether the snapshot has the row; `rows` is how
+    many it has. `layers` are the schema's, each with `encoding` and `codec` of its finest encoding in the
     snapshot; wherever a layer is taken, one of `encodings` can be given instead.
     """
 
     def __init__(self, database: Database, schema: dict, snapshot: int | None):
         self.store, self.schema = database.store, schema
+        self.catalog = database.catalog
         self.number, self.name = schema["table"], schema["name"]
         self.fields = schema["fields"]
         hexadecimal = f"{self.number:08x}"
-        catalog = database.catalog
+        catalog = self.catalog
 
         def documents(kind, key):
             pattern = re.compile(f"{kind}/{hexadecimal}/({key})")
@@ -77,31 +83,27 @@ class Table:
         self.tags = {name: doc["snapshot"] for name, doc in documents("tag", ".+")}
         self.snapshots = {doc["snapshot"]: doc for _, doc in documents("snapshot", "[0-9a-f]{16}")}
         self.snapshot = self.head["snapshot"] if snapshot is None else snapshot
-        if self.snapshot == 0:
-            self.rows = 0
-        else:
-            self.rows = self.snapshots[self.snapshot]["next_row"]
-        self.checkpoints = {
-            doc["name"]: doc
-            for _, doc in documents("checkpoint", "[0-9a-f]{8}")
-            if doc["added"] <= self.snapshot
-        }
-        self.preconditioners = {
-            doc["name"]: doc
-            for _, doc in documents("preconditioner", "[0-9a-f]{8}")
-            if doc["added"] <= self.snapshot < doc.get("removed", float("inf"))
-        }
+        if self.snapshot not in {0, *self.snapshots}:
+            raise KeyError(f"table {self.name} has no snapshot {self.snapshot}")
+        self.document = self.snapshots.get(self.snapshot, {"next_row": 0, "deleted": 0})
+        self.next_row = self.document["next_row"]
+        self.live = ~versions.deleted_rows(self.store, self.number, self.snapshot, self.next_row)
+        self.rows = int(self.live.sum())
+
+        def had(kind, key):
+            return [doc for _, doc in documents(kind, key) if versions.has(doc, self.snapshot)]
+
+        self.checkpoints = {doc["name"]: doc for doc in had("checkpoint", "[0-9a-f]{8}")}
+        self.preconditioners = {doc["name"]: doc for doc in had("preconditioner", "[0-9a-f]{8}")}
         self.layers = [self.encodings(layer)[0] for layer in schema["layers"]]
-        every = [doc for _, doc in documents("segment", "[0-9a-f]{16}")
-                 if doc["added"] <= self.snapshot]
+        every = had("segment", "[0-9a-f]{16}")
         self.segments = [doc for doc in every if "base" not in doc]
         self.companions = [doc for doc in every if "base" in doc]
 
     def encodings(self, layer: dict, snapshot: int | None = None) -> list[dict]:
         """The layer in each encoding that the snapshot (this one by default) has, finest first."""
         snapshot = self.snapshot if snapshot is None else snapshot
-        found = [encoding for encoding in layer["encodings"]
-                 if encoding["added"] <= snapshot < encoding.get("removed", float("inf"))]
+        found = [encoding for encoding in layer["encodings"] if versions.has(encoding, snapshot)]
         found.sort(key=lambda encoding: CODEC_NUMBERS[encoding["codec"]])
         return [layer | encoding for encoding in found]
 
@@ -124,14 +126,18 @@ class Table:
     def newest_checkpoint(self) -> str:
         return max(self.checkpoints.values(), key=lambda doc: doc["checkpoint"])["name"]
 
-    def records(self):
-        """(row number, id, {field name: value or None}) of every row, from the row records."""
+    def raw_records(self):
+        """(row number, id, row record) of every row."""
         prefix = values.row_key(self.number, 0)[:4]
         for key, value in self.store.scan("rows", prefix):
             number = int.from_bytes(key[4:], "big")
-            if number >= self.rows:
-                return
-            row_id, found = values.row_record(value)
+            if number < self.next_row and self.live[number]:
+                yield number, values.row_record(value)[0], value
+
+    def records(self):
+        """(row number, id, {field name: value or None}) of every row, from the row records."""
+        for number, row_id, value in self.raw_records():
+            _, found = values.row_record(value)
             yield number, row_id, {
                 field["name"]: found.get(i) for i, field in enumerate(self.fields)
             }
@@ -139,11 +145,15 @@ class Table:
     def find(self, row_id) -> int | None:
         """The row number of an id, from the family `keys`."""
         value = self.store.get("keys", values.id_key(self.number, row_id))
-        number = None if value is None else values.row_number(value)
-        return number if number is not None and number < self.rows else None
+        numbers = [] if value is None else values.row_numbers(value)
+        found = [number for number in numbers if number < self.next_row and self.live[number]]
+        if len(found) > 1:
+            raise ValueError(f"the id {row_id!r} is that of several rows: {found}")
+        return found[0] if found else None
 
     def column(self, name: str) -> list:
-        """A field of every row, in row order, from its column; `id` is the ids."""
+        """A field of every row number below `next_row`, from its column; `id` is the ids. Rows that
+        are deleted have their values until they are forgotten, then None."""
         if name == "id":
             number = values.ID_COLUMN
             type_name = self.head.get("id_type", "int")
@@ -158,9 +168,9 @@ class Table:
             if first_row != len(column) or key != prefix + first_row.to_bytes(8, "big"):
                 raise ValueError(f"column {name} has a gap")
             column += block
-        if len(column) < self.rows:
+        if len(column) < self.next_row:
             raise ValueError(f"column {name} is too short")
-        return column[: self.rows]
+        return column[: self.next_row]
 
     def checkpoint_segments(self, checkpoint: str) -> list[dict]:
         number = self.checkpoints[checkpoint]["checkpoint"]
@@ -185,7 +195,7 @@ class Table:
         return value
 
     def encoded_group(self, segment: dict, group: int, layer: dict) -> Encoded:
-        """The rows of a row group in one layer, put together from its slabs."""
+        """The rows of a row group in one layer, deleted ones too, put together from its slabs."""
         rows = segment["rows_per_group"]
         if group == segment["row_groups"] - 1:
             rows = segment["rows"] - group * rows
@@ -202,25 +212,27 @@ class Table:
                        slabs[0].squared_norms, slabs[0].residual_norms)
 
     def decoded_group(self, segment: dict, group: int, layer: dict) -> np.ndarray:
-        """The rows of a row group in one layer, decoded, f32 [n, dims]."""
+        """The rows of a row group in one layer, deleted ones too, decoded, f32 [n, dims]."""
         return decode(layer["codec"], int(layer["seed"], 16),
                       self.encoded_group(segment, group, layer))
 
     def encoded(self, checkpoint: str, layer: dict):
         """(row numbers, rows as stored) of one checkpoint and layer, in stored order."""
-        numbers, groups = [], []
+        numbers, groups = [], [no_rows(layer["codec"], layer["dims"])]
         for segment in self.checkpoint_segments(checkpoint):
             for group in range(segment["row_groups"]):
-                numbers += self.row_map(segment["segment"], group)
-                groups.append(self.encoded_group(segment, group, layer))
+                rows = np.array(self.row_map(segment["segment"], group))
+                kept = np.flatnonzero(self.live[rows])
+                numbers += rows[kept].tolist()
+                groups.append(self.encoded_group(segment, group, layer).take(kept))
         return numbers, join(groups)
 
     def encode_given(self, layer: dict, snapshot: int, rows) -> Encoded:
         """Rows [n, dims] as they must be stored in an encoding, after all recodes until it was
         added, if the ingest that made `snapshot` was given them."""
-        seed = int(layer["seed"], 16)
-        if layer["added"] > snapshot:
-            finest = self.encodings(layer, layer["added"] - 1)[0]
+        seed, added = int(layer["seed"], 16), layer["snapshots"][0][0]
+        if added > snapshot:
+            finest = self.encodings(layer, added - 1)[0]
             rows = decode(finest["codec"], seed, self.encode_given(finest, snapshot, rows))
         return encode_rows(layer["codec"], seed, rows)
 

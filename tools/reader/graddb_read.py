@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from content import Content
 from database import Database
 from scores import Queries, best, score
 
@@ -16,7 +17,9 @@ def show_database(database):
 
 
 def show_table(table):
+    """The schema and the totals of the newest snapshot, then its rows."""
     print(json.dumps({"table": table.name, "snapshot": table.snapshot, "rows": table.rows,
+                      "deleted": table.next_row - table.rows, "hash": Content(table).hash,
                       "layers": table.layers, "fields": table.fields, "tags": table.tags,
                       "checkpoints": list(table.checkpoints)}))
     for number, row_id, fields in table.records():

@@ -12,6 +12,7 @@ import codec
 import golden_json
 import gradctl
 import values
+import versions
 from block import Block
 from database import Database
 
@@ -94,11 +95,13 @@ def make(folder, scratch):
     gradctl.ingest(db, "chunked", scratch, tables["chunked"], CHECKPOINT, INTEGER_IDS)
     shuffled = {name: rows[:3] for name, rows in tables["chunked"].items()}
     gradctl.ingest(db, "chunked", scratch, shuffled, "step-2", [INTEGER_IDS[i] for i in SHUFFLED])
+    write_deleted(db, scratch)
     with Database(db) as database:
         for table, layers in tables.items():
             for name, rows in layers.items():
                 make_blocks(folder, database.table(table), name, rows)
         make_rows(folder, database)
+        make_deleted(folder, database.table("again"))
         make_columns(folder, database.table("small"))
         make_catalog(folder, database)
 
@@ -156,13 +159,36 @@ def make_rows(folder, database):
                     {"id": ids[row], "fields": found})
         key = values.id_key(table.number, ids[1])
         raw = table.store.get("keys", key)
-        assert values.row_number(raw) == 1
-        _golden(folder, f"key-{stem}", raw, key, "a key's row number", {"id": ids[1], "row": 1})
+        assert values.row_numbers(raw) == [1]
+        _golden(folder, f"key-{stem}", raw, key, "a key's row numbers", {"id": ids[1], "rows": [1]})
     for segment, expected in zip(chunked.segments, [[0, 1, 2, 3, 4], SHUFFLED]):
         key = values.row_map_key(chunked.number, segment["segment"], 0)
         raw = chunked.store.get("fields", key)
         assert values.row_map(raw) == expected
         _golden(folder, f"row-map-{len(expected)}", raw, key, "a row map", expected)
+
+
+def write_deleted(db, scratch):
+    """Rows 1 and 2 of four deleted; the id of row 1 comes again as row 4, is deleted, and comes again."""
+    gradctl.run(db, "create", "again", "--layer", "grad:1:f32")
+    vectors = {"grad": np.ones((4, 1), np.float32)}
+    gradctl.ingest(db, "again", scratch, vectors, CHECKPOINT, IDS)
+    for deleted in (IDS[1:3], IDS[1:2]):
+        gradctl.run(db, "delete", "again", "--ids", "-", script="\n".join(deleted))
+        gradctl.ingest(db, "again", scratch, {"grad": vectors["grad"][:1]}, CHECKPOINT, IDS[1:2])
+
+
+def make_deleted(folder, table):
+    """An id with three row numbers, and a container as each of its snapshots has it."""
+    key = values.id_key(table.number, IDS[1])
+    raw = table.store.get("keys", key)
+    assert values.row_numbers(raw) == [1, 4, 5]
+    _golden(folder, "key-again", raw, key, "a key's row numbers", {"id": IDS[1], "rows": [1, 4, 5]})
+    for snapshot, rows in ((2, [1, 2]), (4, [1, 2, 4])):
+        key = versions.deleted_rows_key(table.number, 0, snapshot)
+        raw = table.store.get("fields", key)
+        assert np.flatnonzero(versions.container_rows(raw)).tolist() == rows
+        _golden(folder, f"deleted-rows-{len(rows)}", raw, key, "a container of deleted rows", rows)
 
 
 def make_columns(folder, table):

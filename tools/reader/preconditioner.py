@@ -8,6 +8,7 @@ import struct
 
 import numpy as np
 
+from versions import has
 from zstd import decompress
 
 PIECE = 1 << 19
@@ -101,18 +102,19 @@ class Preconditioner:
         return [part for part in self.document["parts"] if part["checkpoint"] == number]
 
     def norms(self, checkpoint: str, layer: str) -> np.ndarray:
-        """gᵀH⁻¹g of all rows of a checkpoint, in stored order: stored, or of later rows computed."""
+        """gᵀH⁻¹g of the rows of a checkpoint, in stored order: stored, or of later rows computed."""
         found, table = [], self.table
         parts = [table.layers[part["layer"]]["name"] for part in self._parts(checkpoint)]
         for segment in table.checkpoint_segments(checkpoint):
             for group in range(segment["row_groups"]):
-                if segment["added"] > self.document["snapshot"]:
+                kept = table.live[np.array(table.row_map(segment["segment"], group))]
+                if not (self.number in segment.get("norms", [])
+                        or has(segment, self.document["snapshot"])):
                     rows = table.decoded_group(segment, group, table.layer(layer))
-                    found.append(self.part(layer, checkpoint).squared_norms(rows))
+                    found.append(self.part(layer, checkpoint).squared_norms(rows)[kept])
                     continue
                 key = struct.pack(">IBIQI", table.number, 4, self.number, segment["segment"],
                                   group)
-                rows = len(table.row_map(segment["segment"], group))
-                stored = self._numbers(key, rows * len(parts)).reshape(len(parts), rows)
-                found.append(stored[parts.index(layer)])
-        return np.concatenate(found)
+                stored = self._numbers(key, len(kept) * len(parts)).reshape(len(parts), len(kept))
+                found.append(stored[parts.index(layer)][kept])
+        return np.concatenate([np.zeros(0), *found])

@@ -68,12 +68,14 @@ class Bytes:
             raise ValueError("a value has bytes behind its end")
 
 
-def row_number(value: bytes) -> int:
-    """A value of the family `keys`."""
+def row_numbers(value: bytes) -> list[int]:
+    """A value of the family `keys`: the row numbers that an id has had."""
     data = Bytes(value)
-    number = data.field("Q")
+    numbers = data.array("<u8", len(value) // 8).tolist()
     data.finish()
-    return number
+    if not numbers or any(a >= b for a, b in zip(numbers, numbers[1:])):
+        raise ValueError("the row numbers of an id do not ascend")
+    return numbers
 
 
 def row_record(value: bytes):
