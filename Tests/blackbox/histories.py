@@ -13,13 +13,12 @@ import numpy as np
 import predicates
 import second_reader
 from graddb import BAD_INPUT, OK, USAGE, Database
-from history_model import FINEST_FIRST, Model, Refused
 from history_questions import FIELDS, Questions, row_values
+from second_reader import Model, Refused
 
 CODECS = ["f32", "f16", "bf16", "int8", "int4", "bit"]
 CHECKPOINTS = ["c1", "c2", "c3"]
 QUERIES = 2
-AGE = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class History:
@@ -257,7 +256,7 @@ class History:
 
     def recode(self):
         layer = self.random.choice(list(self.layers))
-        kind, beside = self.random.choice(FINEST_FIRST), self.random.random() < 0.5
+        kind, beside = self.random.choice(CODECS), self.random.random() < 0.5
         arguments = ["recode", "t", "--layer", layer, "--codec", kind] + ["--beside"] * beside
         try:
             wanted = self.model.recode(layer, kind, beside)

@@ -14,8 +14,9 @@ import garbage  # noqa: E402
 import scores  # noqa: E402
 import xxh3  # noqa: E402
 from database import Database  # noqa: E402
+from history_model import Model, Refused  # noqa: E402
 
-__all__ = ["Database", "check", "codec", "content", "garbage", "problems", "scores", "xxh3"]
+__all__ = ["Database", "Model", "Refused", "check", "codec", "content", "garbage", "problems", "scores", "xxh3"]
 
 
 def problems(path, table="t", snapshots=None):

@@ -1,4 +1,5 @@
-"""Random histories of tables against a model of them in Python: see histories.py and history_model.py."""
+"""Random histories of tables against a model of them in Python: see histories.py, and history_model.py of
+tools/reader."""
 
 import random
 

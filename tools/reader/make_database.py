@@ -1,7 +1,8 @@
 """Makes format-spec/vectors/database/: a small database, and database.json with its content.
 
-The content comes from the inputs below, decoded vectors and scores from this reader. Where gradctl
-says the same things they must agree, scores bit for bit, or nothing is made.
+The content comes from the inputs below by a model of each table's history (history_model.py), decoded
+vectors and scores from this reader. Where gradctl says the same things they must agree, scores bit for
+bit, or nothing is made.
 """
 
 import os
@@ -11,16 +12,19 @@ import numpy as np
 
 import check
 import codec
+import garbage
 import golden_json
 import gradctl
 import questions
 from database import Database
+from history_model import Model
 
 LAYERS = {"examples": {"grad": (24, "int8")}, "pairs": {"head": (10, "f16"), "body": (1030, "f32")},
           "small": {"half": (33, "bf16"), "nibbles": (33, "int4"), "signs": (33, "bit")},
-          "recoded": {"grad": (40, "f32"), "both": (20, "bit+f16")}}
-FIELDS = {"examples": {"source": "string", "tokens": "int", "loss": "float", "flagged": "bool"},
-          "pairs": {}, "small": {}, "recoded": {}}
+          "recoded": {"grad": (40, "f32"), "both": (20, "bit+f16")},
+          "lived": {"grad": (24, "int8"), "head": (10, "f32")}}
+EVERY_TYPE = {"source": "string", "tokens": "int", "loss": "float", "flagged": "bool"}
+FIELDS = {"examples": EVERY_TYPE, "pairs": {}, "small": {}, "recoded": {}, "lived": EVERY_TYPE}
 EXAMPLES = {
     "alpaca-0": {"source": "alpaca", "tokens": 17, "loss": 2.5, "flagged": True},
     "alpaca-1": {"source": "alpaca", "tokens": -3, "flagged": False},
@@ -29,34 +33,62 @@ EXAMPLES = {
     "zero": {"source": "", "tokens": 2**53 + 1, "loss": 1e-300, "flagged": True},
     "dolly-1": {"source": "dolly", "tokens": 0, "flagged": False},
     "late": {"tokens": 99},
+    "fleeting": {"source": "once", "tokens": 1},
+    "gone-1": {"source": "forgotten", "tokens": -1},
+    "gone-2": {"source": "never seen again"},
 }
-# (table, checkpoint, step, weight, ids in the order they come, tag, message), in this order.
-INGESTS = [
-    ("examples", "step-100", 100, 2e-5, ["alpaca-0", "alpaca-1", "dolly-0", "é", "zero"], "first",
-     "five rows"),
-    ("pairs", "only", None, None, [7, -1, 2**63 - 1, 3], None, ""),
-    ("examples", "step-300", 300, 1e-5, ["late", "zero", "dolly-1", "alpaca-1", "alpaca-0",
-                                         "dolly-0"], None, "another order"),
-    ("examples", "step-100", None, None, ["dolly-1"], "final", ""),
-    ("small", "only", None, None, [4, -1, 0, 9, 2], None, ""),
-    ("recoded", "one", None, 0.5, [0, 1, -1, 3], None, ""),
-    ("recoded", "two", None, 0.25, [3, 1, 0], "then", ""),
-    ("recoded", "one", None, None, [4, 5], None, ""),
-]
-# (layer, codec, beside the others), after the ingest of that number into the table.
-RECODES = {("recoded", 2): [("grad", "int8", False), ("grad", "bit", True), ("grad", "int4", True)],
-           ("recoded", 3): [("both", "bit", False), ("grad", "int8", False),
-                            ("grad", "f16", True)]}
+# What an id that was deleted comes again with.
+AGAIN = {"fleeting": {"source": "again", "tokens": 5}}
+# The steps of each table, in order: a command and what it takes (class Writer).
+HISTORIES = {
+    "examples": [
+        ("ingest", "step-100", ["alpaca-0", "alpaca-1", "dolly-0", "é", "zero"], "first", "five rows",
+         100, 2e-5),
+        ("ingest", "step-300", ["late", "zero", "dolly-1", "alpaca-1", "alpaca-0", "dolly-0"], None,
+         "another order", 300, 1e-5),
+        ("ingest", "step-100", ["dolly-1"], "final"),
+    ],
+    "pairs": [("ingest", "only", [7, -1, 2**63 - 1, 3])],
+    "small": [("ingest", "only", [4, -1, 0, 9, 2])],
+    "recoded": [
+        ("ingest", "one", [0, 1, -1, 3], None, "", None, 0.5),
+        ("ingest", "two", [3, 1, 0], "then", "", None, 0.25),
+        ("recode", "grad", "int8"), ("recode", "grad", "bit", True), ("recode", "grad", "int4", True),
+        ("ingest", "one", [4, 5]),
+        ("recode", "both", "bit"), ("recode", "grad", "int8"), ("recode", "grad", "f16", True),
+    ],
+    "lived": [
+        ("ingest", "a", ["alpaca-0", "alpaca-1", "dolly-0", "fleeting"], "first", "", 1, 0.5),
+        ("ingest", "b", ["dolly-0", "late", "alpaca-0", "zero"], None, "", 2, 0.25),
+        ("ingest", "a", ["gone-1", "gone-2"]),
+        ("ingest", "gone", ["gone-2", "dolly-0"]),
+        ("delete", "gone-1", "fleeting", "gone-2"),
+        ("ingest", "a", ["fleeting", "dolly-1"]),
+        ("precondition", "fisher", "a"),
+        ("recode", "grad", "bit", True),
+        ("restore", 1, "back"),
+        ("ingest", "a", ["é"]),
+        ("restore", 8),
+        ("recode", "head", "f16"),
+        ("compact",),
+        ("delete", "alpaca-1"),
+        ("expire", 4),
+        ("gc", 3),
+        ("ingest", "b", ["é", "fleeting"], "final"),
+    ],
+}
 ZERO_IDS = {"zero", -1}
 NEEDLESS = ("LOG", "LOCK", "OPTIONS-", "IDENTITY")
 
 
 def make(folder, scratch):
     db, rng = os.path.join(scratch, "database"), np.random.default_rng(20260131)
-    given = write_database(db, scratch, rng)
+    models = write_database(db, scratch, rng)
     strip(db)
     with Database(db) as database:
-        content = {"tables": {name: describe(database.table(name), given[name]) for name in LAYERS},
+        assert garbage.left(database) == []
+        content = {"tables": {name: describe(database, name, model)
+                              for name, model in models.items()},
                    "questions": ask(database, db, scratch, rng)}
     left = sorted(os.listdir(db))
     assert gradctl.run(db, "check", "--deep")[-1]["ok"]
@@ -66,51 +98,86 @@ def make(folder, scratch):
 
 
 def write_database(db, scratch, rng):
-    """Runs the ingests; returns {table: {checkpoint: {layer: {id: vector}}}} as they were given."""
+    """Runs gradctl, and a model of each table, which it returns by name."""
     gradctl.run(db, "init")
-    for table, layers in LAYERS.items():
-        options = [part for name, (dims, kind) in layers.items()
+    models = {}
+    for table in LAYERS:
+        writer = models[table] = Writer(db, table, scratch, rng)
+        for step in HISTORIES[table]:
+            writer.do(step)
+    return {name: writer.model for name, writer in models.items()}
+
+
+class Writer:
+    """Does the steps of a table, with gradctl and with the model."""
+
+    def __init__(self, db, table, scratch, rng):
+        self.db, self.table, self.scratch, self.rng = db, table, scratch, rng
+        self.layers = {name: (dims, kind.split("+")) for name, (dims, kind) in LAYERS[table].items()}
+        self.model = Model(self.layers, FIELDS[table])
+        options = [part for name, (dims, kind) in LAYERS[table].items()
                    for part in ("--layer", f"{name}:{dims}:{kind}")]
         options += [part for name, kind in FIELDS[table].items()
                     for part in ("--field", f"{name}:{kind}")]
         gradctl.run(db, "create", table, *options, "--row-group", 3)
-    given = {table: {} for table in LAYERS}
-    for table, checkpoint, step, weight, ids, tag, message in INGESTS:
-        tensors = {}
-        for layer, (dims, _) in LAYERS[table].items():
-            rows = rng.integers(-9, 10, (len(ids), dims)).astype(np.float32)
+
+    def do(self, step):
+        """A step is the command, then what it takes; keywords are options, but of `ingest`."""
+        command, *arguments = step
+        getattr(self, command)(*arguments)
+
+    def run(self, command, *arguments, **options):
+        for name, value in options.items():
+            if value is not None and value is not False:
+                arguments += (f"--{name.replace('_', '-')}", *([] if value is True else [value]))
+        return gradctl.run(self.db, command, self.table, *arguments)[0]
+
+    def agree(self, said, wanted):
+        assert {key: said[key] for key in wanted} == wanted, (said, wanted)
+
+    def ingest(self, checkpoint, ids, tag=None, message="", step=None, weight=None):
+        vectors = {}
+        for layer, (dims, _) in self.layers.items():
+            rows = self.rng.integers(-9, 10, (len(ids), dims)).astype(np.float32)
             rows[:, :10] /= 16
             rows[[row_id in ZERO_IDS for row_id in ids]] = 0
-            tensors[layer] = rows
-            kept = given[table].setdefault(checkpoint, {}).setdefault(layer, {})
-            kept.update(zip(ids, rows))
+            vectors[layer] = rows
+        # An id that came before has the fields of then, unless the row was deleted.
+        fields = [dict(EXAMPLES[row_id]) if FIELDS[self.table] else {} for row_id in ids]
+        if any(row_id in AGAIN and self.model.newest.next_row for row_id in ids):
+            fields = [AGAIN.get(row_id, values) for row_id, values in zip(ids, fields)]
+        wanted = self.model.ingest(checkpoint, ids, fields, vectors, step, weight, False, tag, message)
         options = [part for name, value in [("--step", step), ("--weight", weight), ("--tag", tag),
                                             ("--message", message or None)]
                    if value is not None for part in (name, value)]
-        fields = [EXAMPLES[row_id] for row_id in ids] if FIELDS[table] else None
-        gradctl.ingest(db, table, scratch, tensors, checkpoint, ids, fields, options)
-        for recode in history(table)[gradctl.run(db, "info", table)[0]["snapshot"] :]:
-            if "layer" not in recode:
-                break
-            gradctl.run(db, "recode", table, "--layer", recode["layer"], "--codec", recode["codec"],
-                        *(["--beside"] if recode["beside"] else []))
-    return given
+        self.agree(gradctl.ingest(self.db, self.table, self.scratch, vectors, checkpoint, ids,
+                                  fields if FIELDS[self.table] else None, options), wanted)
 
+    def recode(self, layer, kind, beside=False):
+        self.model.recode(layer, kind, beside)
+        self.run("recode", layer=layer, codec=kind, beside=beside)
 
-def history(table):
-    """What made each snapshot, from the first on: an ingest or a recode, and the codecs of each
-    layer from then on."""
-    codecs = {name: kind.split("+") for name, (_, kind) in LAYERS[table].items()}
-    steps = []
-    for number, ingest in enumerate([ingest for ingest in INGESTS if ingest[0] == table], 1):
-        steps.append({"checkpoint": ingest[1], "ids": ingest[4], "tag": ingest[5],
-                      "message": ingest[6], "codecs": dict(codecs)})
-        for layer, kind, beside in RECODES.get((table, number), []):
-            codecs[layer] = [kind] + (codecs[layer] if beside else [])
-            steps.append({"checkpoint": None, "ids": [], "tag": None, "message": "",
-                          "layer": layer, "codec": kind, "beside": beside,
-                          "codecs": dict(codecs)})
-    return steps
+    def delete(self, *ids):
+        wanted = self.model.delete(ids)
+        text = "".join(f"{row_id}\n" for row_id in ids)
+        self.agree(gradctl.run(self.db, "delete", self.table, "--ids", "-", script=text)[0], wanted)
+
+    def restore(self, number, tag=None):
+        self.agree(self.run("restore", to=number, tag=tag), self.model.restore(number, tag))
+
+    def compact(self):
+        self.agree(self.run("compact", "--all"), {"snapshot": self.model.compact().number})
+
+    def precondition(self, name, *checkpoints):
+        self.model.precondition(name, checkpoints)
+        self.run("precondition", "--checkpoint", *checkpoints, name=name, kind="diagonal")
+
+    def expire(self, keep_last):
+        self.agree(self.run("expire", keep_last=keep_last), self.model.expire(keep_last))
+
+    def gc(self, rows):
+        assert gradctl.run(self.db, "gc")[0]["rows"] == rows
+        self.model.forgotten |= self.model.unseen_rows()
 
 
 def strip(db):
@@ -125,67 +192,61 @@ def strip(db):
             os.rmdir(path)
 
 
-def describe(table, given):
-    """What a table must hold, from the inputs; asserts that the reader finds just that."""
-    assert check.problems(table) == []
-    ingests = [ingest for ingest in INGESTS if ingest[0] == table.name]
-    ids = list(dict.fromkeys(row_id for ingest in ingests for row_id in ingest[4]))
-    names = list(FIELDS[table.name])
-    expected = [{name: EXAMPLES[row_id].get(name) if names else None for name in names}
-                for row_id in ids]
-    assert list(table.records()) == [(i, ids[i], expected[i]) for i in range(len(ids))]
-    steps = history(table.name)
-    checkpoints = {name: _checkpoint(table, name, given[name], ids, steps) for name in given}
-    for _, name, step, weight, *_ in reversed(ingests):  # the first ingest makes the checkpoint
-        checkpoints[name].update(step=step, weight=weight)
-    tags = {step["tag"]: i for i, step in enumerate(steps, 1) if step["tag"]}
-    assert table.tags == tags
+def describe(database, name, model):
+    """What a table must hold, by its model; asserts that the reader finds just that."""
+    table, newest = database.table(name), model.newest
+    names, every = list(FIELDS[name]), model.every_row()
+    ids = [None if row is None else row.id for row in every]
+    values = {field: [None if row is None else row.fields.get(field) for row in every]
+              for field in names}
+    assert table.column("id") == ids and table.tags == model.tags
+    assert all(table.column(field) == column for field, column in values.items())
+    for number, state in model.states.items():
+        at = database.table(name, number)
+        assert check.problems(at) == []
+        assert list(at.records()) == [
+            (n, state.rows[n].id, {field: state.rows[n].fields.get(field) for field in names})
+            for n in sorted(state.rows)]
     return {
         "table": table.number, "unit": "example", "row_group": 3,
-        "layers": [{"name": name, "dims": dims, "seed": table.layer(name)["seed"]}
-                   for name, (dims, _) in LAYERS[table.name].items()],
-        "fields": FIELDS[table.name], "ids": ids,
-        "field_values": {name: [row[name] for row in expected] for name in names},
-        "snapshots": _snapshots(steps), "tags": tags, "checkpoints": checkpoints,
+        "layers": [{"name": layer, "dims": dims, "seed": table.layer(layer)["seed"]}
+                   for layer, (dims, _) in LAYERS[name].items()],
+        "fields": FIELDS[name], "ids": ids, "field_values": values,
+        "snapshots": [_snapshot(database.table(name, number), state)
+                      for number, state in sorted(model.states.items())],
+        "tags": model.tags,
+        "checkpoints": {checkpoint: _checkpoint(table, newest, checkpoint)
+                        for checkpoint in newest.checkpoints},
     }
 
 
-def _snapshots(steps):
-    seen, snapshots, segments = set(), [], 0
-    for i, step in enumerate(steps, 1):
-        seen |= set(step["ids"])
-        segments += step["checkpoint"] is not None
-        codecs = {name: sorted(kinds, key=list(codec.DTYPES).index)
-                  for name, kinds in step["codecs"].items()}
-        snapshots.append({"snapshot": i, "parent": i - 1, "checkpoint": step["checkpoint"],
-                          "next_row": len(seen), "segments": segments,
-                          "message": step["message"], "codecs": codecs})
-    return snapshots
+def _snapshot(table, state):
+    described = {
+        "snapshot": state.number, "parent": state.parent, "operation": state.operation,
+        "restored": state.restored, "checkpoint": state.checkpoint, "message": state.message,
+        "next_row": state.next_row, "deleted": state.deleted, "segments": len(table.segments),
+        "hash": state.hash,
+        "codecs": {layer: [encoding.codec for encoding in encodings]
+                   for layer, encodings in state.encodings.items()},
+        "deleted_rows": [n for n in range(state.next_row) if n not in state.rows],
+    }
+    assert table.document["hash"] == state.hash
+    return described
 
 
-def _checkpoint(table, name, layers, ids, steps):
-    """The vectors of a checkpoint in the finest encodings of the newest snapshot, as this reader's
-    encoder has them, which must be what is stored."""
-    described = {"step": None, "weight": None,
-                 "rows": [ids.index(row_id) for row_id in next(iter(layers.values()))],
-                 "vectors": {}}
-    for layer_name, by_id in layers.items():
-        layer = table.layer(layer_name)
-        seed, rows = int(layer["seed"], 16), np.array(list(by_id.values()))
-        numbers, decoded = table.vectors(name, layer)
-        assert numbers == described["rows"]
-        parts, start = [], 0
-        for snapshot, step in enumerate(steps, 1):
-            if step["checkpoint"] == name:
-                part = rows[start : start + len(step["ids"])]
-                parts.append(table.encode_given(layer, snapshot, part))
-                start += len(part)
-        own = codec.decode(layer["codec"], seed, codec.join(parts))
-        assert own.tobytes() == decoded.tobytes()
-        if layer["codec"] in codec.ROTATED:
-            described["vectors"][layer_name] = golden_json.rows(decoded, decimals=7)
-        else:
-            described["vectors"][layer_name] = golden_json.rows(decoded)
+def _checkpoint(table, state, name):
+    """The vectors of a checkpoint in the finest encodings of the newest snapshot, as the model's encoder
+    has them, which must be what is stored."""
+    numbers = state.stored_order(name)
+    checkpoint = state.checkpoints[name]
+    described = {"step": checkpoint.step, "weight": checkpoint.weight, "rows": numbers, "vectors": {}}
+    for layer in state.layers:
+        found, decoded = table.vectors(name, table.layer(layer["name"]))
+        own = codec.join([state.vectors[name, n].encoded[layer["encoding"]] for n in numbers])
+        assert found == numbers
+        assert codec.decode(layer["codec"], int(layer["seed"], 16), own).tobytes() == decoded.tobytes()
+        decimals = {"decimals": 7} if layer["codec"] in codec.ROTATED else {}
+        described["vectors"][layer["name"]] = golden_json.rows(decoded, **decimals)
     return described
 
 
@@ -198,6 +259,7 @@ def ask(database, db, scratch, rng):
     both = {"head": vectors(2, 10), "body": rng.integers(-1, 2, (2, 1030)).tolist()}
     small = {name: vectors(2, 33) for name in LAYERS["small"]}
     recoded = {"grad": vectors(2, 40), "both": vectors(2, 20)}
+    lived = {"grad": vectors(2, 24), "head": vectors(2, 10)}
     asked = [
         _question("examples", "dot", grad, [["step-300", None]]),
         _question("examples", "cosine", grad, [["step-100", None]], mean=True, end="bottom"),
@@ -216,6 +278,12 @@ def ask(database, db, scratch, rng):
         _question("recoded", "cosine", recoded, [["two", 0.25], ["one", 0.5]], snapshot=6),
         _question("recoded", "cosine", {"row": 1}, [["two", None]]),
         _question("recoded", "cosine", {"row": 1}, [["two", None]], snapshot=4),
+        *(_question("lived", "dot", lived, [["a", None]], snapshot=snapshot)
+          for snapshot in (None, 1, 9, 11, 13, 14)),
+        _question("lived", "cosine", lived, [["b", 0.25], ["a", 0.5], ["gone", -1.0]], mean=True),
+        *(_question("lived", "cosine", {"row": "fleeting"}, [["a", None]], snapshot=snapshot)
+          for snapshot in (1, 9, 11, 14)),
+        _question("lived", "dot", {"row": "fleeting"}, [["b", None]], end="bottom"),
     ]
     file = os.path.join(scratch, "query.safetensors")
     for question in asked:

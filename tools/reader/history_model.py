@@ -14,11 +14,11 @@ import struct
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
+import codec
+import content
+from block import CODEC_NUMBERS
+from xxh3 import xxh3
 
-from second_reader import codec, content, xxh3
-
-FINEST_FIRST = ["f32", "f16", "bf16", "int8", "int4", "bit"]
 TYPES = {"int": (1, "<q"), "float": (2, "<d"), "bool": (3, "<B")}
 
 
@@ -28,7 +28,7 @@ class Row:
     def __init__(self, number, row_id, fields, types):
         self.number, self.id = number, row_id
         self.fields = {name: value for name, value in fields.items() if value is not None}
-        self.term = xxh3.xxh3(self._record(types))
+        self.term = xxh3(self._record(types))
 
     def _record(self, types):
         data = content.id_bytes(self.id)
@@ -157,6 +157,10 @@ class State:
             self._encoded[key] = numbers, codec.join([empty, *found])
         return self._encoded[key]
 
+    def stored_order(self, checkpoint):
+        """The row numbers that a checkpoint has, in the order in which they came."""
+        return [number for name, number in self.vectors if name == checkpoint]
+
     def decoded(self, checkpoint, layer):
         _, rows = self.encoded(checkpoint, layer)
         return codec.decode(layer["codec"], int(layer["seed"], 16), rows)
@@ -173,7 +177,8 @@ class Refused(Exception):
 
 
 class Model:
-    """`states` are the snapshots left, by number; `newest` is one of them, or the empty state 0."""
+    """`states` are the snapshots left, by number; `newest` is one of them, or the empty state 0. `every` has
+    all rows that there have been; which are forgotten is for whoever cleans up to say."""
 
     def __init__(self, layers, fields):
         """`layers` maps names to (dims, codecs from the table's making); `fields` names to types."""
@@ -184,9 +189,10 @@ class Model:
                      for name, (_, codecs) in layers.items()}
         self.empty = State(self, 0, 0, "", "", None, None, 0, {}, {}, {}, encodings)
         self.states, self.tags, self.newest, self.times = {}, {}, self.empty, {}
+        self.every, self.forgotten = {}, set()
 
     def seed(self, layer):
-        return xxh3.xxh3(layer.encode())
+        return xxh3(layer.encode())
 
     def _encoding(self, layer, kind):
         self._encodings += 1
@@ -194,13 +200,14 @@ class Model:
 
     @staticmethod
     def _finest_first(encodings):
-        return tuple(sorted(encodings, key=lambda e: FINEST_FIRST.index(e.codec)))
+        return tuple(sorted(encodings, key=lambda e: CODEC_NUMBERS[e.codec]))
 
     def _publish(self, operation, tag=None, message="", **changes):
         changes = {"checkpoint": None, "restored": None} | changes
         self.newest = replace(self.newest, number=self.newest.number + 1, parent=self.newest.number,
                               operation=operation, message=message, **changes)
         self.states[self.newest.number] = self.newest
+        self.every |= self.newest.rows
         if tag:
             self.tags[tag] = self.newest.number
         return self.newest
@@ -212,7 +219,7 @@ class Model:
         """`fields` has a dict per id, of those that are given; `vectors[layer]` is [rows, dims]."""
         state = self.newest
         rows, stored, next_row, skipped = dict(state.rows), dict(state.vectors), state.next_row, 0
-        known = dict(state.by_id)
+        known = state.by_id
         if len(set(ids)) != len(ids):
             raise Refused(65)
         coded = {encoding: codec.encode_rows(encoding.codec, self.seed(name), vectors[name])
@@ -318,6 +325,11 @@ class Model:
             for number in expired:
                 del self.states[number]
         return {"expired": expired, "snapshots": left, "dry_run": dry_run}
+
+    def every_row(self):
+        """By number, below the newest `next_row`; None for rows that are forgotten."""
+        return [None if number in self.forgotten else self.every[number]
+                for number in range(self.newest.next_row)]
 
     def unseen_rows(self):
         """The numbers of rows that no snapshot left has."""
