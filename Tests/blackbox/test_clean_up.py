@@ -290,3 +290,18 @@ def test_tables_of_a_database_are_cleaned_up_together_and_apart(table, files):
     assert (table.state("t")["snapshots"], answer(table, "")) == before
     assert [line["id"] for line in table.query("FROM u SCORE self ALL")] == [3, 2, 0]
     table.check()
+
+
+# check
+
+
+def test_check_knows_what_only_older_snapshots_have(table, files):
+    """A preconditioner of a checkpoint that the newest snapshot has lost, by a restore."""
+    add(table, files, [1, 2], "c", n=1)
+    table.json("precondition", "t", "--name", "p", "--kind", "diagonal", "--checkpoint", "a", "c")
+    table.json("restore", "t", "--to", 2)
+    table.check()
+    table.json("restore", "t", "--to", 0)
+    table.check()
+    (found,) = table.query("FROM t AT 4 SCORE dot TO ROW 'x1' ACROSS 'c' PRECONDITION p TOP 1")
+    assert found["id"] in ("x1", "x2")

@@ -34,10 +34,16 @@ def problems(table) -> list[str]:
         if (document["segments"], document["bytes"]) != (len(table.segments), bytes_total):
             found.append("the snapshot's totals are not those of its segments")
         content = Content(table)
-        if (document["hash"], document["sums"]) != (content.hash, content.sums):
+        if (document["hash"], _not_zero(document["sums"])) != (content.hash, _not_zero(content.sums)):
             found.append("the snapshot's hash and sums are not those of what it holds")
         _check_versions(table, found)
     return found
+
+
+def _not_zero(sums):
+    """A sum that is zero may be left out."""
+    return {"records": sums["records"], "encodings": [
+        part for part in sums["encodings"] if int(part["sum"], 16)]}
 
 
 def _check_versions(table, found):
