@@ -78,8 +78,8 @@ class History:
         self.ask_new()
         self._ask_again()
         if deep:
-            summary = self.db.check()
-            assert summary["problems"] == 0
+            assert self.db.check()["problems"] == 0
+            self._export(self.random.choice([model.empty, *model.states.values()]))
 
     def _compare_info(self, line):
         info, state = self.db.info("t"), self.model.newest
@@ -135,6 +135,17 @@ class History:
             del self.said[number]
             refused = self.db.run("query", f"FROM t AT {number} SCORE self ALL", "--json")
             assert refused.expect(USAGE).error["kind"] == "usage"
+
+    def _export(self, state):
+        """All scores of a snapshot as an array, in the order of row numbers."""
+        out = self.directory / "scores.npy"
+        self.db.query_result(f"SELECT row FROM t AT {state.number} SCORE dot TO $q EACH ALL", "--out", out,
+                             params={"q": self.query_file}, format="npy")
+        answers = self.questions.scored(state, state.newest_checkpoint(), "dot")
+        assert np.load(out).tolist() == [[score for _, score in answer] for answer in answers], self
+        lines = (self.directory / "scores.npy.rows.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {"id": state.rows[number].id, "row": number} for number, _ in answers[0]], self
 
     def problems(self):
         return second_reader.problems(self.db.path)
@@ -386,7 +397,7 @@ class History:
             "checkpoints": len(left.documents["checkpoint"]),
             "preconditioners": len(left.documents["preconditioner"]),
             "deleted_row_containers": len(left.containers),
-            "bytes": sum(part["bytes"] for doc in left.documents["segment"]
+            "bytes": sum(part["bytes"] for doc in left.documents["segment"] + left.emptied
                          for part in doc["encodings"])
             + sum(doc["bytes"] for doc in left.documents["preconditioner"]),
         }

@@ -50,9 +50,6 @@ def _check_versions(table, found):
     document = table.document
     if document["deleted"] != table.next_row - table.rows:
         found.append("the snapshot does not have its number of deleted rows")
-    if document["deleted"] == 0 and versions.seen(
-            versions.containers(table.store, table.number), table.snapshot):
-        found.append("a snapshot without deleted rows sees containers of them")
     parents = [number for number in table.snapshots if number < table.snapshot]
     if not max(parents, default=0) <= document["parent"] < table.snapshot:
         found.append("the snapshot's parent is not the newest before it")

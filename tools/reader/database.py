@@ -87,7 +87,9 @@ class Table:
             raise KeyError(f"table {self.name} has no snapshot {self.snapshot}")
         self.document = self.snapshots.get(self.snapshot, {"next_row": 0, "deleted": 0})
         self.next_row = self.document["next_row"]
-        self.live = ~versions.deleted_rows(self.store, self.number, self.snapshot, self.next_row)
+        self.live = np.ones(self.next_row, bool)
+        if self.document["deleted"]:
+            self.live = ~versions.deleted_rows(self.store, self.number, self.snapshot, self.next_row)
         self.rows = int(self.live.sum())
 
         def had(kind, key):
@@ -96,9 +98,15 @@ class Table:
         self.checkpoints = {doc["name"]: doc for doc in had("checkpoint", "[0-9a-f]{8}")}
         self.preconditioners = {doc["name"]: doc for doc in had("preconditioner", "[0-9a-f]{8}")}
         self.layers = [self.encodings(layer)[0] for layer in schema["layers"]]
-        every = had("segment", "[0-9a-f]{16}")
-        self.segments = [doc for doc in every if "base" not in doc]
-        self.companions = [doc for doc in every if "base" in doc]
+        every = [doc for _, doc in documents("segment", "[0-9a-f]{16}")]
+        self.segments = [doc for doc in every
+                         if "base" not in doc and versions.has(doc, self.snapshot)]
+        # A companion is there for its base, and for its encodings; its own ranges say nothing.
+        bases = {doc["segment"] for doc in self.segments}
+        numbers = {encoding["encoding"] for layer in schema["layers"]
+                   for encoding in self.encodings(layer)}
+        self.companions = [doc for doc in every if doc.get("base") in bases
+                           and numbers & {part["encoding"] for part in doc["encodings"]}]
 
     def encodings(self, layer: dict, snapshot: int | None = None) -> list[dict]:
         """The layer in each encoding that the snapshot (this one by default) has, finest first."""

@@ -11,7 +11,8 @@ import versions
 
 
 class Garbage:
-    """Of one table: `documents` by kind, `rows` (numbers), `containers`, `blocks` and `others` (texts)."""
+    """Of one table: `documents` by kind, `emptied` segments, `rows` (numbers), `containers`, and `others`
+    (texts)."""
 
     def __init__(self, database, name: str):
         self.table = table = database.table(name)
@@ -22,22 +23,39 @@ class Garbage:
         for kind in ("segment", "checkpoint", "preconditioner"):
             every = {doc[kind]: doc for key, doc in database.catalog.items()
                      if key.startswith(f"{kind}/{hexadecimal}/")}
-            self.kept[kind] = {number: doc for number, doc in every.items() if self._is_had(doc)}
+            self.kept[kind] = {number: doc for number, doc in every.items()
+                               if self._is_had(doc, every)}
             self.documents[kind] = [doc for number, doc in every.items()
                                     if number not in self.kept[kind]]
+        # Needed for their rows only: companions have all that is read of them.
+        self.emptied = [doc for doc in self.kept["segment"].values()
+                        if doc["encodings"] and not self._holds_blocks(doc, doc)]
         self.rows = self._rows(database)
         self.containers = self._containers()
         self.others = [*self._blocks(), *self._row_maps(), *self._preconditioners()]
 
     def texts(self) -> list[str]:
         found = [f"{kind} {doc[kind]}" for kind, docs in self.documents.items() for doc in docs]
+        found += [f"blocks of segment {doc['segment']}" for doc in self.emptied]
         found += [f"row {number}" for number in self.rows]
         found += [f"container {container} of snapshot {snapshot}"
                   for container, snapshot in self.containers]
         return [f"table {self.table.name}: {text}" for text in found + self.others]
 
-    def _is_had(self, document):
+    def _is_had(self, document, every):
+        """A companion is had where its base is and one of its encodings."""
+        if "base" in document:
+            base = every.get(document["base"])
+            return base is not None and self._holds_blocks(document, base)
         return any(versions.has(document, number) for number in self.snapshots)
+
+    def _holds_blocks(self, document, base):
+        """Whether a snapshot that has the base has one of the document's encodings."""
+        numbers = {part["encoding"] for part in document["encodings"]}
+        encodings = [encoding for layer in self.table.schema["layers"]
+                     for encoding in layer["encodings"] if encoding["encoding"] in numbers]
+        return any(versions.has(base, number) and versions.has(encoding, number)
+                   for number in self.snapshots for encoding in encodings)
 
     def _rows(self, database):
         """The numbers of rows that no snapshot has, of which something is there."""
