@@ -29,6 +29,25 @@ public final class Database: Sendable {
         try Self.checkFormat(Catalog(store), path: path, writing: false)
     }
 
+    /// Opens what there is to be read, though files may be missing or damaged: to look at what is
+    /// broken. Whatever is read may fail.
+    ///
+    /// - Throws: `.notFound`, `.formatTooNew`; `.corrupt` and `.io` where nothing can be read.
+    public init(inspecting path: String) throws {
+        self.path = path
+        try Self.requireDatabase(path)
+        do {
+            store = try Self.openPatiently(path)
+        } catch let error as GradDBError where error.isDamage {
+            store = try RocksStore(path: path, mode: .inspecting)
+        }
+        do {
+            try Self.checkFormat(Catalog(store), path: path, writing: false)
+        } catch let error as GradDBError where error.kind == .corrupt {
+            // The check says so.
+        }
+    }
+
     /// Makes an empty database in a new or empty directory.
     public static func create(at requestedPath: String) throws {
         let files = FileManager.default

@@ -1,13 +1,9 @@
-// Reads a database and says what is broken: the structure, or every stored byte.
+// Reads a database and says what is broken: the structure, or every stored byte. Files first, then
+// table by table what the catalog says should be there, then what is staged. What is wrong with a
+// file is said once for each segment in it, not once for each block.
 
 /// Verifies a database that is open for reading.
 public struct Check {
-    /// One thing that is wrong.
-    public struct Problem: Sendable {
-        public var message: String
-        public var table: String
-    }
-
     /// What was looked at, and what was found.
     public struct Report: Sendable {
         public var tables = 0
@@ -15,7 +11,9 @@ public struct Check {
         public var blocks = 0
         /// Bytes of blocks that were looked at.
         public var bytes: UInt64 = 0
-        public var problems: [Problem] = []
+        /// Staged ingests.
+        public var staged = 0
+        public var problems: [Finding] = []
 
         public var isOK: Bool { problems.isEmpty }
     }
@@ -25,7 +23,10 @@ public struct Check {
     private let threads: Int
     private let cancellation: Cancellation
 
-    /// - Parameter deep: verify every checksum of every block and record, RocksDB's too.
+    /// - Parameters:
+    ///   - database: one that was opened for inspecting has all findings; one that was opened
+    ///     otherwise is known to have all its files.
+    ///   - deep: verify every checksum of every block and record, RocksDB's too.
     public init(
         _ database: Database, deep: Bool, threads: Int, cancellation: Cancellation = .init()
     ) {
@@ -39,141 +40,58 @@ public struct Check {
     /// - Throws: only when the check itself cannot go on; damage is in the report.
     public func run(progress: (UInt64) -> Void = { _ in }) throws -> Report {
         var report = Report()
-        for name in try database.tableNames() {
-            report.tables += 1
-            do {
-                try check(try database.table(name), &report, progress)
-            } catch let error as GradDBError where error.kind == .corrupt {
-                report.problems.append(Problem(message: error.message, table: name))
+        let files = try FileCheck(
+            database.store, isDeep: isDeep, threads: threads, cancellation: cancellation)
+        report.problems += files.recordFindings
+        do {
+            try Database.checkFormat(database.catalog, path: database.path, writing: false)
+            for (name, document) in try tables(&report) {
+                report.tables += 1
+                var check = TableCheck(
+                    files: files, isDeep: isDeep, threads: threads, cancellation: cancellation)
+                do {
+                    let table = try Table(document, in: database.store)
+                    try check.run(table, &report, progress)
+                } catch let error as GradDBError where error.isDamage {
+                    report.problems.append(Finding(.catalog, error.message, table: name))
+                }
             }
+        } catch let error as GradDBError where error.isDamage {
+            report.problems.append(Finding(.catalog, error.message))
         }
-        if isDeep { try checkFamilies(&report) }
+        report.problems += files.findingsOfNobody
+        if isDeep {
+            var found = try RecordFamilies(database.store, cancellation).findings()
+            files.nameFiles(in: &found)
+            let known = Set(files.recordFindings.compactMap(\.file))
+            report.problems += found.filter { $0.file.map { !known.contains($0) } ?? true }
+        }
+        let staged = StagedCheck(database, isDeep: isDeep, cancellation: cancellation)
+        report.problems += try staged.run(&report.staged)
+        files.nameFiles(in: &report.problems)
         return report
     }
 
-    // MARK: one table
-
-    private func check(
-        _ table: Table, _ report: inout Report, _ progress: (UInt64) -> Void
-    ) throws {
-        let view = try table.newest
-        let kernels = try KernelSet.chosen()
-        let codecs = try codecs(of: table, kernels)
-        // What older snapshots have is verified too: all segments, in all their encodings.
-        for segment in table.allSegments {
-            var units: [(key: BlockKey, kind: CodecKind, codec: any Codec)] = []
-            for group in 0..<segment.rowGroups {
-                for part in segment.encodings {
-                    guard let (kind, codec) = codecs[part.encoding] else { continue }
-                    for slab in 0..<codec.geometry.slabCount {
-                        let key = BlockKey(
-                            table: table.document.table, segment: segment.segment,
-                            rowGroup: UInt32(group), encoding: part.encoding, slab: UInt32(slab))
-                        units.append((key, kind, codec))
-                    }
-                }
+    /// The tables that can be read; a document that cannot be is a finding.
+    private func tables(_ report: inout Report) throws -> [(name: String, TableDocument)] {
+        let prefix = Array(Catalog.Key.tables.utf8)
+        var names: [String] = []
+        do {
+            try database.store.forEach(.catalog, prefix: prefix) { key, _ in
+                names.append(String(decoding: key.dropFirst(prefix.count), as: UTF8.self))
+                return true
             }
-            let found = Findings(count: units.count)
-            let isDeep = self.isDeep
-            let cancellation = self.cancellation
-            let fixedUnits = units
-            try Parallel.forEach(units.count, threads: threads) { index, _ in
-                try cancellation.check()
-                let unit = fixedUnits[index]
-                found.record(index) {
-                    let block = try BlockReader(
-                        table.store, unit.key,
-                        rows: segment.rows(ofGroup: Int(unit.key.rowGroup)), codec: unit.codec,
-                        kind: unit.kind, kernels: kernels)
-                    if isDeep { try block.verifyAll(kernels: kernels) }
-                    return UInt64(block.layout.byteCount)
-                }
-            }
-            report.blocks += units.count
-            report.bytes += found.bytes
-            report.problems += found.problems.map { Problem(message: $0, table: table.name) }
-            if segment.base == nil {
-                report.segments += 1
-                try checkRows(segment, view, &report)
-            }
-            progress(report.bytes)
+        } catch let error as GradDBError where error.isDamage {
+            report.problems.append(Finding(.catalog, error.message))
         }
-        for preconditioner in table.preconditioners {
-            try cancellation.check()
-            report.problems += try PreconditionerCheck(table, preconditioner, isDeep: isDeep)
-                .problems(cancellation: cancellation)
-                .map { Problem(message: $0, table: table.name) }
-        }
-        try checkRecords(view, &report)
-    }
-
-    /// Of all encodings that a table ever had, by number.
-    private func codecs(
-        of table: Table, _ kernels: KernelSet
-    ) throws -> [UInt32: (kind: CodecKind, codec: any Codec)] {
-        var codecs: [UInt32: (CodecKind, any Codec)] = [:]
-        for layer in table.layers {
-            for encoding in layer.encodings {
-                codecs[encoding.number] = (
-                    encoding.codec, try table.codec(layer, encoding.codec, kernels)
-                )
-            }
-        }
-        return codecs
-    }
-
-    /// Every row group has a row map, of its size, that names rows which exist.
-    private func checkRows(
-        _ segment: SegmentDocument, _ view: TableView, _ report: inout Report
-    ) throws {
-        for group in 0..<segment.rowGroups {
+        return names.compactMap { name in
             do {
-                _ = try view.rowMap(segment, group: group)
-            } catch let error as GradDBError where error.kind == .corrupt {
-                report.problems.append(Problem(message: error.message, table: view.table.name))
-            }
-        }
-    }
-
-    /// Every row has a record whose id leads back to it, and a place in every column.
-    private func checkRecords(_ view: TableView, _ report: inout Report) throws {
-        func note(_ body: () throws -> Void) throws {
-            do {
-                try body()
-            } catch let error as GradDBError where error.kind == .corrupt {
-                report.problems.append(Problem(message: error.message, table: view.table.name))
-            }
-        }
-        if isDeep {
-            let deleted = try view.deletedRows
-            for row in 0..<view.rowLimit where !deleted.contains(row) {
-                try cancellation.check()
-                try note {
-                    let record = try view.record(row: row)
-                    guard try view.row(of: record.id) == row else {
-                        throw GradDBError.corrupt(
-                            "the key of id \(record.id) does not lead to its row \(row)")
-                    }
-                }
-            }
-        }
-        guard view.rowLimit > 0 else { return }
-        try note {
-            try ColumnReader(view).forEachRun(["id"] + view.table.fields.map(\.name)) { _, _ in }
-        }
-    }
-
-    /// Lets RocksDB verify its own checksums over everything.
-    private func checkFamilies(_ report: inout Report) throws {
-        for family in ColumnFamily.allCases where family != .unused {
-            do {
-                try database.store.forEach(family, prefix: []) { _, _ in
-                    !cancellation.isCancelled
-                }
-                try cancellation.check()
-            } catch let error as GradDBError where error.kind == .corrupt {
-                report.problems.append(
-                    Problem(message: "\(family.rawValue): \(error.message)", table: ""))
+                return try database.catalog.document(
+                    Catalog.Key.table(name), as: TableDocument.self
+                ).map { (name, $0) }
+            } catch {
+                report.problems.append(Finding(.catalog, "\(error)", table: name))
+                return nil
             }
         }
     }

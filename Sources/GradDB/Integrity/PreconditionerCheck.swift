@@ -5,9 +5,11 @@ struct PreconditionerCheck {
     private let preconditioner: PreconditionerDocument
     private let isDeep: Bool
 
-    /// - Parameter preconditioner: may have been removed: older snapshots have it.
-    init(_ table: Table, _ preconditioner: PreconditionerDocument, isDeep: Bool) throws {
-        view = try table.newest
+    /// Nil for a preconditioner that no snapshot has.
+    init?(_ table: Table, _ preconditioner: PreconditionerDocument, isDeep: Bool) throws {
+        let newest = table.snapshots.last { preconditioner.snapshots.contains($0.snapshot) }
+        guard let newest else { return nil }
+        view = try table.view(snapshot: newest.snapshot)
         self.preconditioner = preconditioner
         self.isDeep = isDeep
     }

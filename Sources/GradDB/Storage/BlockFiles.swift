@@ -116,10 +116,38 @@ package final class BlockFiles: Sendable {
 
     /// Paths of the files that a key would be in.
     package func paths(of key: [UInt8]) -> [String] {
+        candidates(key).map(\.path)
+    }
+
+    var fileCount: Int { entries.count }
+
+    func path(ofFile index: Int) -> String { entries[index].path }
+
+    /// Where data blocks of a file fail RocksDB's checksum; without `deep` they are not looked at.
+    ///
+    /// - Throws: `.corrupt` where its blocks cannot be found.
+    func damagedParts(
+        ofFile index: Int, deep: Bool, _ cancellation: Cancellation
+    ) throws -> [Range<Int>] {
+        let table = try table(entries[index])
+        let kernels = self.kernels
+        return deep
+            ? try table.damagedParts(hash: { kernels.hash($0) }, cancellation: cancellation) : []
+    }
+
+    /// The parts of files that hold a key's entry if they hold one.
+    package func parts(of key: [UInt8]) throws -> [Part] {
+        try candidates(key).compactMap { entry in
+            try key.withUnsafeBytes { try table(entry).part(of: $0) }.map {
+                Part(path: entry.path, offset: $0.lowerBound, bytes: $0.count)
+            }
+        }
+    }
+
+    private func candidates(_ key: [UInt8]) -> [Entry] {
         let packed = PackedKey(key)
         guard let group = group(of: packed) else { return [] }
-        return group.entries.map { entries[$0] }
-            .filter { $0.first <= packed && packed <= $0.last }.map(\.path)
+        return entries[group.entries].filter { $0.first <= packed && packed <= $0.last }
     }
 
     private func group(of key: PackedKey) -> Group? {

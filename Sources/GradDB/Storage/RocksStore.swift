@@ -32,7 +32,7 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
     private let options: RocksOptions
     private let reads: OpaquePointer
     /// Where readers find blocks; nil for writers, and where RocksDB's log says something of blocks.
-    private let blockFiles: BlockFiles?
+    package let blockFiles: BlockFiles?
 
     var db: OpaquePointer { instance.db }
 

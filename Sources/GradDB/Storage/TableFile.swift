@@ -66,13 +66,9 @@ final class TableFile: Sendable {
         else { throw broken("does not say where its index is") }
 
         func verified(_ place: TablePlace, _ what: String) throws -> TableEntries {
-            let end = place.range.upperBound
-            let kind = bytes[end]
-            let stored = bytes.loadUnaligned(fromByteOffset: end + 1, as: UInt32.self).littleEndian
-            let block = UnsafeRawBufferPointer(rebasing: bytes[place.range])
-            // RocksDB hashes all but the byte behind the block, and mixes that in.
-            let actual = UInt32(truncatingIfNeeded: hash(block)) ^ UInt32(kind) &* 0x6B90_83D9
-            guard actual == stored, kind == 0, let entries = TableEntries(bytes, place.range) else {
+            guard Self.isSound(bytes, place.range, hash: hash),
+                let entries = TableEntries(bytes, place.range)
+            else {
                 throw broken("fails the checksum of its \(what)")
             }
             return entries
@@ -138,11 +134,25 @@ final class TableFile: Sendable {
         guard max(count, 1) == index.restartCount else { throw malformedIndex }
     }
 
+    /// Whether the five bytes behind a block say that it is not compressed, and its checksum.
+    private static func isSound(
+        _ bytes: UnsafeRawBufferPointer, _ block: Range<Int>, hash: ChecksumFunction
+    ) -> Bool {
+        let kind = bytes[block.upperBound]
+        let stored = bytes.loadUnaligned(
+            fromByteOffset: block.upperBound + 1, as: UInt32.self
+        ).littleEndian
+        // RocksDB hashes all but the byte behind the block, and mixes that in: zero changes nothing.
+        let actual = UInt32(
+            truncatingIfNeeded: hash(UnsafeRawBufferPointer(rebasing: bytes[block])))
+        return kind == 0 && actual == stored
+    }
+
     /// What the file says of a key; nil when it says nothing.
     ///
     /// - Throws: `.corrupt` when what should be the key's entry is something else.
     func find(_ key: UnsafeRawBufferPointer) throws -> Finding? {
-        guard let block = try block(of: key) else { return nil }
+        guard let block = try part(of: key) else { return nil }
         return try entry(key, in: block)
     }
 
@@ -157,7 +167,7 @@ final class TableFile: Sendable {
     // MARK: index
 
     /// The data block that has a key if any has: the first whose key in the index is not below it.
-    private func block(of key: UnsafeRawBufferPointer) throws -> Range<Int>? {
+    func part(of key: UnsafeRawBufferPointer) throws -> Range<Int>? {
         var low = 0
         var high = index.range.isEmpty ? 0 : index.restartCount
         let count = high
@@ -171,6 +181,17 @@ final class TableFile: Sendable {
         }
         guard low < count else { return nil }
         return try indexEntry(low).place.range
+    }
+
+    /// Calls `body` with each data block.
+    func forEachPart(_ body: (Range<Int>) throws -> Void) throws {
+        guard !index.range.isEmpty else { return }
+        for number in 0..<index.restartCount { try body(try indexEntry(number).place.range) }
+    }
+
+    /// Whether a data block's checksum is what RocksDB wrote behind it.
+    func isSound(_ part: Range<Int>, hash: ChecksumFunction) -> Bool {
+        Self.isSound(file.bytes, part, hash: hash)
     }
 
     private func indexEntry(

