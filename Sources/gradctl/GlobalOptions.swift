@@ -52,8 +52,10 @@ struct GlobalOptions: ParsableArguments {
     /// Global options may stand before the command's name; the parser wants them behind it.
     static func moveBehindCommand(_ arguments: [String]) -> [String] {
         var moved: [String] = []
+        var words: [String] = []
         var rest = arguments[...]
-        while let first = rest.first {
+        var commands = Gradctl.configuration.subcommands
+        while let first = rest.first, !commands.isEmpty {
             if ["--json", "--quiet", "--no-color"].contains(first)
                 || first.hasPrefix("--db=") || first.hasPrefix("--threads=")
             {
@@ -61,13 +63,16 @@ struct GlobalOptions: ParsableArguments {
             } else if first == "--db" || first == "--threads", rest.count >= 2 {
                 moved += rest.prefix(2)
                 rest = rest.dropFirst(2)
+            } else if let command = commands.first(where: {
+                $0.configuration.commandName == first
+            }) {
+                words.append(rest.removeFirst())
+                commands = command.configuration.subcommands
             } else {
                 break
             }
         }
-        guard let command = rest.first, Gradctl.commandNames.contains(command) else {
-            return Array(rest)
-        }
-        return [command] + moved + rest.dropFirst()
+        // Where no command is complete, there is nobody to take them.
+        return words + (commands.isEmpty ? moved : []) + rest
     }
 }

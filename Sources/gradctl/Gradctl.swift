@@ -37,6 +37,7 @@ struct Gradctl: ParsableCommand {
             TagCommand.self, RestoreCommand.self, DeleteCommand.self, CompactCommand.self,
             ExpireCommand.self, GarbageCommand.self, RepairCommand.self,
             SelectCommand.self, DuplicatesCommand.self, DriftCommand.self,
+            BackupCommand.self,
             CheckCommand.self, BenchCommand.self,
         ])
 }

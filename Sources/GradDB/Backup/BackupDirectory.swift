@@ -1,0 +1,197 @@
+// A backup directory: where its parts lie, whose backups it has, who may write to it.
+// format-spec/backup.md draws it.
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+struct BackupDirectory: Sendable {
+    let path: String
+    /// What `graddb-backups` says.
+    let document: Document
+
+    struct Document: Codable, Equatable, Sendable {
+        static let formatName = "graddb-backups"
+        static let currentVersion = 1
+        var format = Self.formatName
+        var formatVersion = Self.currentVersion
+        /// The database whose backups these are: when it was made.
+        var database: String
+    }
+
+    private var markerPath: String { path + "/graddb-backups" }
+    var manifestsPath: String { path + "/backups" }
+    var objectsPath: String { path + "/objects" }
+    var partialPath: String { path + "/partial" }
+
+    func path(of object: ObjectName) -> String {
+        "\(objectsPath)/\(object.directory)/\(object)"
+    }
+
+    func manifestPath(_ number: UInt64) -> String {
+        let digits = "\(number)"
+        let zeros = String(repeating: "0", count: max(0, 8 - digits.count))
+        return "\(manifestsPath)/\(zeros)\(digits).jsonl"
+    }
+
+    /// Opens a directory that is there.
+    ///
+    /// - Throws: `.notFound`, `.corrupt`, `.formatTooNew`.
+    init(path: String) throws {
+        self.path = path
+        guard let bytes = try DurableFiles.read(path + "/graddb-backups") else {
+            throw GradDBError(
+                .notFound, "there are no backups at \(path); `gradctl backup create` makes one")
+        }
+        document = try bytes.withUnsafeBytes {
+            try DocumentJSON.decode($0, what: path + "/graddb-backups")
+        }
+        guard document.format == Document.formatName else {
+            throw GradDBError.corrupt("\(path)/graddb-backups is not that of a backup directory")
+        }
+        guard document.formatVersion <= Document.currentVersion else {
+            throw GradDBError(
+                .formatTooNew,
+                "\(path) has format version \(document.formatVersion): use a newer gradctl")
+        }
+    }
+
+    /// Opens the directory for a database's backups, or makes it, and locks it.
+    ///
+    /// - Throws: `.failed` where it holds something else, or backups of another database;
+    ///   `.locked`, `.io`.
+    static func prepare(
+        _ path: String, database: String
+    ) throws -> (directory: BackupDirectory, lock: FileLock) {
+        let marker = path + "/graddb-backups"
+        if try DurableFiles.read(marker) == nil {
+            let names = StagedDirectory.names(in: path)
+            // What a process leaves that is killed before it has written the marker.
+            guard Set(names).isSubset(of: ["lock", "graddb-backups.tmp"]) else {
+                throw GradDBError(
+                    .failed, "\(path) is not empty and has no backups; choose a new directory")
+            }
+            try makeDirectories(path)
+        }
+        let lock = try lockForWriting(path)
+        if try DurableFiles.read(marker) == nil {
+            try write(Document(database: database), to: marker, in: path)
+        }
+        var directory = try BackupDirectory(path: path)
+        if directory.document.database != database {
+            guard directory.manifestNumbers().isEmpty else {
+                throw GradDBError(
+                    .failed,
+                    "\(path) has the backups of another database (made \(directory.document.database)"
+                        + "); choose another directory")
+            }
+            try write(Document(database: database), to: marker, in: path)
+            directory = try BackupDirectory(path: path)
+        }
+        for part in [directory.manifestsPath, directory.objectsPath, directory.partialPath] {
+            try DurableFiles.makeDirectory(part)
+        }
+        try DurableFiles.syncDirectory(path)
+        directory.clearPartial()
+        return (directory, lock)
+    }
+
+    private static func makeDirectories(_ path: String) throws {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw GradDBError(
+                .io, "cannot make the directory \(path): \(Database.systemReason(error))")
+        }
+        let parent = URL(filePath: path).deletingLastPathComponent().path
+        try? DurableFiles.syncDirectory(parent.isEmpty ? "." : parent)
+    }
+
+    private static func write(_ document: Document, to path: String, in directory: String) throws {
+        let aside = path + ".tmp"
+        try DurableFiles.write(try DocumentJSON.encode(document), to: aside)
+        guard rename(aside, path) == 0 else { throw DurableFiles.failure("make", path) }
+        try DurableFiles.syncDirectory(directory)
+    }
+
+    /// What was being written by a process that is gone.
+    private func clearPartial() {
+        for name in StagedDirectory.names(in: partialPath) { unlink(partialPath + "/" + name) }
+    }
+
+    // MARK: locks
+
+    static func lockForWriting(_ path: String) throws -> FileLock {
+        guard let lock = try FileLock(path + "/lock", .exclusive) else {
+            throw GradDBError(
+                .locked,
+                "another process is writing to the backups at \(path): wait until it has finished")
+        }
+        return lock
+    }
+
+    /// For whoever removes objects.
+    func lockOutReaders() throws -> FileLock {
+        guard let lock = try FileLock(path + "/readers", .exclusive) else {
+            throw GradDBError(
+                .locked,
+                "another process is reading the backups at \(path): wait until it has finished")
+        }
+        return lock
+    }
+
+    /// Keeps objects from being removed; nil where nothing can be locked, and so nothing removed.
+    func lockForReading() throws -> FileLock? {
+        var status = stat()
+        let file = path + "/readers"
+        let isThere = stat(file, &status) == 0
+        guard access(isThere ? file : path, W_OK) == 0 else { return nil }
+        guard let lock = try FileLock(file, .shared) else {
+            throw GradDBError(
+                .locked, "another process is pruning the backups at \(path): try again later")
+        }
+        return lock
+    }
+
+    // MARK: what is there
+
+    /// Numbers of the manifests that are there, ascending.
+    func manifestNumbers() -> [UInt64] {
+        StagedDirectory.names(in: manifestsPath).compactMap { name in
+            guard name.hasSuffix(".jsonl"), let number = UInt64(name.dropLast(6)),
+                manifestPath(number) == "\(manifestsPath)/\(name)"
+            else { return nil }
+            return number
+        }.sorted()
+    }
+
+    /// Calls `body` with each object that is there.
+    func forEachObject(_ body: (ObjectName) throws -> Void) throws {
+        for directory in StagedDirectory.names(in: objectsPath) {
+            for name in StagedDirectory.names(in: "\(objectsPath)/\(directory)") {
+                guard let object = ObjectName(name), object.directory == directory else { continue }
+                try body(object)
+            }
+        }
+    }
+
+    /// Bytes of an object's file; nil where there is none.
+    func fileBytes(of object: ObjectName) throws -> UInt64? {
+        var status = stat()
+        let file = path(of: object)
+        guard stat(file, &status) == 0 else {
+            guard errno == ENOENT || errno == ENOTDIR else {
+                throw DurableFiles.failure("read", file)
+            }
+            return nil
+        }
+        return UInt64(status.st_size)
+    }
+}
