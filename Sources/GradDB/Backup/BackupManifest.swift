@@ -42,14 +42,18 @@ package struct BackupManifest: Sendable {
         var checksum: String
     }
 
-    /// The last line.
+    /// The line after the objects.
     package struct Summary: Codable, Equatable, Sendable {
         package var objects: Int
         package var bytes: UInt64
         package var copiedObjects: Int
         package var copiedBytes: UInt64
         package var seconds: Double
-        var checksum = ""
+    }
+
+    /// The last line, by the checksum of all before it.
+    private static func lastLine(_ checksum: UInt64) -> [UInt8] {
+        Array(#"{"checksum":"\#(Catalog.Key.hex(checksum))"}"#.utf8)
     }
 
     package let head: Head
@@ -79,6 +83,7 @@ package struct BackupManifest: Sendable {
 
                     """.utf8)
         }
+        bytes += try DocumentJSON.encode(summary) + [UInt8(ascii: "\n")]
         var hash = PieceHash(kernels)
         bytes.withUnsafeBytes { bytes in
             for start in stride(from: 0, to: bytes.count, by: PieceHash.pieceBytes) {
@@ -86,10 +91,7 @@ package struct BackupManifest: Sendable {
                 hash.append(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
             }
         }
-        var summary = summary
-        summary.checksum = Catalog.Key.hex(hash.value)
-        bytes.append(contentsOf: try DocumentJSON.encode(summary))
-        bytes.append(UInt8(ascii: "\n"))
+        bytes += lastLine(hash.value) + [UInt8(ascii: "\n")]
         try limits.cancellation.check()
         let path = directory.manifestPath(head.backup)
         let partial = directory.partialPath + "/manifest"
@@ -113,6 +115,7 @@ package struct BackupManifest: Sendable {
         let lines = try ManifestLines(path)
         var head: Head?
         var summary: Summary?
+        var isWhole = false
         var objects = 0
         var bytes: UInt64 = 0
         do {
@@ -126,17 +129,18 @@ package struct BackupManifest: Sendable {
                     objects += 1
                     bytes &+= stored.bytes
                     try object(stored)
-                } else {
+                } else if summary == nil {
                     summary = try Self.decode(line)
+                } else {
+                    isWhole = line == Self.lastLine(lines.checksumBeforeLastLine)
                     break
                 }
             }
         } catch let error as GradDBError where error.kind == .corrupt {
             throw damaged
         }
-        guard let head, let summary, try lines.next() == nil,
-            summary.checksum == Catalog.Key.hex(lines.checksumBeforeLastLine),
-            summary.objects == objects, summary.bytes == bytes, head.backup == number
+        guard let head, let summary, isWhole, try lines.next() == nil, summary.objects == objects,
+            summary.bytes == bytes, head.backup == number
         else { throw damaged }
         guard head.formatVersion <= Head.currentVersion else {
             throw GradDBError(
