@@ -65,22 +65,29 @@ public final class Database: Sendable {
         let aside = "\(path).making-\(ProcessInfo.processInfo.processIdentifier)"
         try? files.removeItem(atPath: aside)
         defer { try? files.removeItem(atPath: aside) }
-        guard (try? make(at: aside)) != nil, rename(aside, path) == 0 else {
+        let parent = DurableFiles.parent(of: path)
+        try DurableFiles.makeDirectories(parent)
+        guard mkdir(aside, 0o755) == 0 || DurableFiles.isDiskFailure(errno) else {
             try make(at: path)
             return
         }
-        let parent = path.split(separator: "/", omittingEmptySubsequences: true).dropLast()
-        try? DurableFiles.syncDirectory(
-            (path.hasPrefix("/") ? "/" : "./") + parent.joined(separator: "/"))
+        try make(at: aside)
+        guard rename(aside, path) == 0 else {
+            if DurableFiles.isDiskFailure(errno) { throw DurableFiles.failure("make", path) }
+            try make(at: path)
+            return
+        }
+        do {
+            try DurableFiles.syncName(of: path)
+        } catch {
+            // Nobody knows whether its name would outlive a power failure: it goes again.
+            _ = rename(path, aside)
+            throw error
+        }
     }
 
     private static func make(at path: String) throws {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw GradDBError(.io, "cannot make the directory \(path): \(systemReason(error))")
-        }
+        try DurableFiles.makeDirectories(path)
         let store = try RocksStore(path: path, mode: .creating)
         let batch = WriteBatch(store)
         try batch.put(
@@ -88,7 +95,7 @@ public final class Database: Sendable {
         try batch.put(Catalog.Key.counters, document: CountersDocument())
         try store.write(batch, sync: true)
         try store.flush([.catalog])
-        try? DurableFiles.syncDirectory(path)
+        try DurableFiles.syncDirectory(path)
     }
 
     public static func exists(at path: String) -> Bool {

@@ -129,6 +129,46 @@ package enum DurableFiles {
         return false
     }
 
+    /// Makes a directory and those above it that are missing, with durable names.
+    package static func makeDirectories(_ path: String) throws {
+        guard mkdir(path, 0o755) != 0 else { return try syncName(of: path) }
+        let code = errno
+        let above = parent(of: path)
+        switch code {
+        case EEXIST, EISDIR: return
+        case ENOENT where above != path:
+            try makeDirectories(above)
+            try makeDirectory(path)
+            try syncName(of: path)
+        default:
+            // Some systems look at permissions before they look whether it is there.
+            var status = stat()
+            guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+                errno = code
+                throw failure("make the directory", path)
+            }
+        }
+    }
+
+    /// Makes the name that a file or directory has durable, where we may look at the directory
+    /// that it is in.
+    package static func syncName(of path: String) throws {
+        let directory = parent(of: path)
+        guard access(directory, R_OK) == 0 || isDiskFailure(errno) else { return }
+        try syncDirectory(directory)
+    }
+
+    /// The directory that holds what a path names.
+    package static func parent(of path: String) -> String {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: true).dropLast()
+        return (path.hasPrefix("/") ? "/" : "./") + parts.joined(separator: "/")
+    }
+
+    /// Whether a system call failed because of the disk: elsewhere it would fail as well.
+    package static func isDiskFailure(_ code: Int32) -> Bool {
+        [EIO, ENOSPC, EDQUOT].contains(code)
+    }
+
     /// Gives a file a second name; copies it, synced, where the file system has no such names.
     package static func link(_ path: String, to other: String) throws {
         if Glibc.link(path, other) == 0 { return }
