@@ -194,10 +194,30 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
         rocksdb_ingestexternalfileoptions_set_snapshot_consistency(options, 0)
         rocksdb_ingestexternalfileoptions_set_allow_global_seqno(options, 0)
         rocksdb_ingestexternalfileoptions_set_allow_blocking_flush(options, 0)
-        try withCStrings(files) { names in
-            try Self.check("attach new blocks to", path) { error in
-                rocksdb_ingest_external_file_cf(
-                    db, handle(family), names, files.count, options, error)
+        do {
+            try withCStrings(files) { names in
+                try Self.check("attach new blocks to", path) { error in
+                    rocksdb_ingest_external_file_cf(
+                        db, handle(family), names, files.count, options, error)
+                }
+            }
+        } catch {
+            renewManifest()
+            throw error
+        }
+    }
+
+    /// Makes RocksDB write a manifest of what it has. When it cannot sync the entry of an attached
+    /// file it deletes the file, but the entry is written, and a manifest with it cannot be opened:
+    /// "No such file". After that failure it distrusts the old manifest, so that the next change,
+    /// be it of an option that has the value already, makes a new one.
+    private func renewManifest() {
+        let names = ["disable_auto_compactions"]
+        try? withCStrings(names) { names in
+            try withCStrings(["true"]) { values in
+                try Self.check("write the manifest of", path) { error in
+                    rocksdb_set_options_cf(db, handle(.blocks), 1, names, values, error)
+                }
             }
         }
     }
