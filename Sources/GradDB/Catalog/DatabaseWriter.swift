@@ -160,7 +160,12 @@ public final class DatabaseWriter {
     /// Writes a batch so that it survives power loss, then brings it into table files.
     package func commit(_ batch: WriteBatch) throws {
         try requireUsable()
-        try store.write(batch, sync: true)
+        do {
+            try store.write(batch, sync: true)
+        } catch {
+            mustReopen = true
+            throw error
+        }
         // From here on the change is durable and visible: what follows is housekeeping, and its
         // failure (no space, say) must not call a commit failed that has happened.
         do {

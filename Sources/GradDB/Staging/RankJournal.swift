@@ -138,18 +138,21 @@ final class JournalFile {
     private(set) var pairs: [StagedPair]
     private(set) var isClosed: Bool
 
-    /// Cuts away what was cut off already.
+    /// Cuts away what was cut off already. The lines that count are written anew: if a sync of the
+    /// file has failed, nobody knows which of them the disk has, whatever can be read.
     init(_ rank: RankDirectory, kernels: KernelSet) throws {
+        let path = rank.journalPath
         let journal = try RankJournal(of: rank, kernels: kernels)
         self.rank = rank
         self.kernels = kernels
         pairs = journal.pairs
         isClosed = journal.isClosed
-        descriptor = open(rank.journalPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw DurableFiles.failure("open", rank.journalPath) }
-        guard ftruncate(descriptor, off_t(journal.byteCount)) == 0, fsync(descriptor) == 0 else {
-            throw DurableFiles.failure("write", rank.journalPath)
-        }
+        let lines = try DurableFiles.read(path) ?? []
+        try DurableFiles.write(Array(lines.prefix(journal.byteCount)), to: path + ".new")
+        guard rename(path + ".new", path) == 0 else { throw DurableFiles.failure("write", path) }
+        try DurableFiles.syncDirectory(rank.path)
+        descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
+        guard descriptor >= 0 else { throw DurableFiles.failure("open", path) }
     }
 
     deinit { if descriptor >= 0 { Glibc.close(descriptor) } }

@@ -41,8 +41,11 @@ final class RankPlace {
             }
         }
         rank = directory.rank(options.rank)
-        if try DurableFiles.makeDirectory(rank.path) {
-            try DurableFiles.syncDirectory(directory.path)
+        try DurableFiles.makeDirectory(rank.path)
+        // All names that lead to it, also those that were there: whoever made them may have been
+        // stopped before they were durable.
+        for holder in [directory.path, StagedDirectory.root(path), path] {
+            try DurableFiles.syncDirectory(holder)
         }
         rankLock = try FileLock(rank.lockPath, .exclusive)
         guard rankLock != nil else {

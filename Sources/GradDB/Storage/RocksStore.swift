@@ -201,7 +201,10 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
                         db, handle(family), names, files.count, options, error)
                 }
             }
-        } catch {
+        } catch let error as GradDBError {
+            // Out of space, RocksDB makes a new manifest itself, on a thread of its own, as soon as
+            // there is room; its assertions do not bear that another does so at that moment.
+            if error.message.contains("No space left"), awaitRecovery() { throw error }
             renewManifest()
             throw error
         }
@@ -220,6 +223,17 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
                 }
             }
         }
+    }
+
+    /// Waits a while for RocksDB to recover from a failure; false when it does not.
+    private func awaitRecovery() -> Bool {
+        // A batch with nothing in it is refused as long as any other would be.
+        let nothing = WriteBatch(self)
+        for _ in 0..<40 {
+            if (try? write(nothing, sync: false)) != nil { return true }
+            usleep(25_000)
+        }
+        return false
     }
 
     /// Drops every file of a family that lies entirely between the keys.
