@@ -248,8 +248,3 @@ private final class ColumnCursor {
         return RowRecord(id: id, values: view.table.fields.map { run.columns[$0.name]?[index] })
     }
 }
-
-extension GradDBError {
-    /// Whether something stored is not what was written, or cannot be read.
-    var isDamage: Bool { kind == .corrupt || kind == .io || kind == .formatTooNew }
-}
