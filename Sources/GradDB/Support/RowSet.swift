@@ -79,6 +79,14 @@ package struct RowSet: Sendable {
         }
     }
 
+    package mutating func formUnion(_ other: RowSet) {
+        if other.words.count > words.count { grow(toHold: other.words.count - 1) }
+        for index in other.words.indices { words[index] |= other.words[index] }
+    }
+
+    /// Takes out all that are in `other`.
+    package mutating func formSubtraction(_ other: RowSet) { subtract(other.words, fromWord: 0) }
+
     /// Takes out all that are not in `other`.
     package mutating func formIntersection(_ other: RowSet) {
         for index in words.indices {
