@@ -12,6 +12,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.4.0"),
     ],
     targets: [
@@ -30,6 +31,7 @@ let package = Package(
             name: "GradDB",
             dependencies: [
                 "CGradKernels", "CRocksDB", "CZstd",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
@@ -60,7 +62,11 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
 
-        .testTarget(name: "GradDBTests", dependencies: ["GradDB", "CGradKernels"]),
+        .testTarget(
+            name: "GradDBTests",
+            dependencies: [
+                "GradDB", "CGradKernels", .product(name: "CoreMetrics", package: "swift-metrics"),
+            ]),
         .testTarget(name: "GradDBQueryTests", dependencies: ["GradDBQuery", "GradDB"]),
     ],
     swiftLanguageModes: [.v6]

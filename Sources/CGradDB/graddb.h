@@ -107,6 +107,12 @@ int32_t graddb_set_lock_timeout(graddb_database *database, double seconds, gradd
 /* `gradctl info`, without and with a table. */
 char *graddb_info(graddb_database *database, graddb_error **error);
 char *graddb_table_info(graddb_database *database, const char *table, graddb_error **error);
+/* Sizes and counts, in bytes:
+ *   {"database": "runs/db", "bytes": 413000000, "live_bytes": 393216000, "garbage_bytes": 0,
+ *    "amplification": 1.05, "tables": [{"table": "alpaca", "snapshot": 3, "rows": 2000,
+ *    "checkpoints": 3, "segments": 3, "bytes": ..., ...}]}
+ * with the keys of `gradctl info` (format-spec/cli-json.md). */
+char *graddb_statistics(graddb_database *database, graddb_error **error);
 /* `gradctl snapshots`, as one JSON array, the newest first. */
 char *graddb_table_snapshots(graddb_database *database, const char *table, graddb_error **error);
 

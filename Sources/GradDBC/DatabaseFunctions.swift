@@ -66,6 +66,16 @@ public func graddb_table_info(
 }
 
 @c @implementation
+public func graddb_statistics(
+    _ database: OpaquePointer!, _ error: ErrorTarget
+) -> UnsafeMutablePointer<CChar>! {
+    guarded(error) {
+        let reader = try handle(database).reader()
+        return copyForC(try reader.statistics.json(path: reader.path).text)
+    }
+}
+
+@c @implementation
 public func graddb_table_snapshots(
     _ database: OpaquePointer!, _ table: UnsafePointer<CChar>!, _ error: ErrorTarget
 ) -> UnsafeMutablePointer<CChar>! {

@@ -203,7 +203,7 @@ class Database:
         changes the one, and copies of a database differ in the other.
         """
         database = self.json("info", cwd=cwd).line
-        del database["database"], database["bytes"]
+        del database["database"], database["bytes"], database["amplification"]
         seen = {
             "database": database,
             "table": self.json("info", table, cwd=cwd).line,

@@ -104,7 +104,9 @@ def test_info_describes_the_newest_snapshot(table, files):
     ]
     assert info["tags"] == {"final": done["snapshot"]}
     database = table.info()
-    assert database["tables"] == [{"table": "t", "rows": 40, "snapshot": done["snapshot"]}]
+    assert database["tables"] == [
+        {"table": "t", "rows": 40, "snapshot": done["snapshot"], "deleted": 0, "bytes": info["bytes"]}
+    ]
     assert database["format_version"] >= 1 and database["bytes"] > 0
 
 

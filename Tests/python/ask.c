@@ -29,7 +29,7 @@ static void check_refusals(graddb_database *database) {
     graddb_error *error = NULL;
     graddb_database *stale[] = {NULL, (graddb_database *)0x12345670, (graddb_database *)8};
     for (int i = 0; i < 3; i++) {
-        EXPECT(!graddb_info(stale[i], &error));
+        EXPECT(!graddb_statistics(stale[i], NULL) && !graddb_info(stale[i], &error));
         EXPECT(graddb_error_code(error) == GRADDB_USAGE);
         graddb_error_free(error);
         EXPECT(!graddb_query(stale[i], "SCORE dot TO ROW 1", "t", 0, NULL, 0, 0, NULL, NULL));
@@ -137,7 +137,7 @@ int main(int count, char **arguments) {
     graddb_result_free(result);
     graddb_result_free(result);
     EXPECT(graddb_result_rows(result) == 0);
-    EXPECT(!graddb_info(database, NULL));
+    EXPECT(!graddb_info(database, NULL) && !graddb_statistics(database, NULL));
     puts("ok");
     return 0;
 }

@@ -201,7 +201,7 @@ def test_closed(db, table):
     db.close()
     db.close()
     assert repr(db).endswith("closed>")
-    for call in (db.info, db.tables, lambda: db.create_table("u", {"g": 8}), table.info,
+    for call in (db.info, db.stats, db.tables, lambda: db.create_table("u", {"g": 8}), table.info,
                  lambda: len(table), lambda: table.query("SCORE dot TO ROW 1"),
                  lambda: table.read([1]), lambda: table.writer("b"),
                  lambda: table.append(table.vectors, checkpoint="b")):

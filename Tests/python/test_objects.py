@@ -26,6 +26,23 @@ def test_information(db, table):
     assert repr(db) == f"<graddb.Database {db.path!r}>"
 
 
+def test_sizes_and_counts(db, table):
+    table.append(2 * table.vectors[:50], ids=range(50), checkpoint="b")
+    db.create_table("empty", layers={"grad": (8, "bit")})
+    stats = db.stats()
+    assert (stats["database"], stats["garbage_bytes"]) == (db.path, 0)
+    files = [os.path.getsize(Path(db.path) / name) for name in os.listdir(db.path) if name.endswith(".sst")]
+    assert stats["bytes"] == sum(files) == db.info()["bytes"]
+    empty, counts = stats["tables"]
+    assert (empty["table"], empty["rows"], empty["vectors"], empty["amplification"]) == ("empty", 0, 0, None)
+    assert (counts["rows"], counts["vectors"], counts["snapshots"], counts["checkpoints"]) == (200, 250, 2, 2)
+    assert counts["live_bytes"] == stats["live_bytes"] == 250 * 96 * 4
+    assert counts["codec_bytes"] == {"f32": counts["bytes"]} and counts["stored_bytes"] == counts["bytes"]
+    assert stats["amplification"] == stats["bytes"] / stats["live_bytes"]
+    info = table.info()
+    assert all(info[key] == counts[key] for key in counts if key not in ("table", "checkpoints"))
+
+
 def test_history_and_tags(table):
     assert table.tag("old") == 1 and table.tags == {"old": 1}
     result = table.append(2 * table.vectors, ids=range(200), checkpoint="b", tag="new",

@@ -152,6 +152,7 @@ package final class Commit {
 
     /// One synced batch: afterwards the snapshot exists, whole.
     package func publish(_ next: NextSnapshot) throws {
+        let started = ContinuousClock.now
         try next.write(to: batch, kernels: try KernelSet.chosen())
         if !self.segments.isEmpty {
             batch.delete(document: Catalog.Key.reservation(self.segments.lowerBound))
@@ -159,6 +160,7 @@ package final class Commit {
         try writer.store.requireRoom(for: batch.byteCount)
         isPublishing = true
         try writer.commit(batch)
+        EngineMetrics.published(next, newSegments: self.segments, since: started)
         discardFiles()
     }
 

@@ -154,7 +154,10 @@ public final class Database: Sendable {
             let before = ManifestMark(path)
             do {
                 let store = try RocksStore(path: path, mode: .reading)
-                if before == ManifestMark(path) || store.isMemtableEmpty(.catalog) { return store }
+                if before == ManifestMark(path) || store.isMemtableEmpty(.catalog) {
+                    EngineMetrics.add(1, to: .readerOpens)
+                    return store
+                }
             } catch let error as GradDBError {
                 failures += 1
                 // With a manifest at rest, damage is damage.
@@ -166,6 +169,7 @@ public final class Database: Sendable {
                 throw GradDBError(
                     .io, "\(path) is changed all the time by its writer; try again later")
             }
+            EngineMetrics.add(1, to: .readerRetries)
             usleep(pause)
             pause = min(pause * 2, 200_000)
         }

@@ -35,6 +35,7 @@ package struct Recovery {
                 }
             }
             try undo(left, segment: segment)
+            EngineMetrics.add(1, to: .recoveries)
             log.notice("removed what an interrupted writer left behind (segment \(segment))")
         }
         try? FileManager.default.removeItem(atPath: database + "/staging")

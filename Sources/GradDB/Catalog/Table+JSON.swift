@@ -5,17 +5,22 @@ extension Database {
     /// `info` without a table.
     package var infoJSON: JSONObject {
         get throws {
-            let tables = try tableNames().map { name in
-                let table = try self.table(name)
-                return JSONValue.object(
+            let statistics = try statistics
+            let tables = statistics.tables.map { table in
+                JSONValue.object(
                     JSONObject([
-                        ("table", .string(table.name)), ("rows", .int(Int64(table.rowCount))),
-                        ("snapshot", .int(Int64(table.newestSnapshot))),
+                        ("table", .string(table.table)), ("rows", .int(Int64(table.rows))),
+                        ("snapshot", .int(Int64(table.snapshot))),
+                        ("deleted", .int(Int64(table.deleted))),
+                        ("bytes", .int(Int64(table.bytes))),
                     ]))
             }
             return JSONObject([
                 ("database", .string(path)), ("format_version", .int(Int64(formatVersion))),
-                ("bytes", .int(Int64(bytes))), ("tables", .array(tables)),
+                ("bytes", .int(Int64(statistics.bytes))), ("tables", .array(tables)),
+                ("live_bytes", .int(Int64(statistics.liveBytes))),
+                ("garbage_bytes", .int(Int64(statistics.garbageBytes))),
+                ("amplification", statistics.amplification.json),
             ])
         }
     }
@@ -35,7 +40,7 @@ extension Table {
         get throws {
             let tags = self.tags.sorted { $0.key < $1.key }
                 .map { (key: $0.key, value: JSONValue.int(Int64($0.value))) }
-            return JSONObject([
+            var object = JSONObject([
                 ("table", .string(name)), ("unit", .string(unit.rawValue)),
                 ("rows", .int(Int64(rowCount))), ("snapshot", .int(Int64(newestSnapshot))),
                 ("row_group", .int(Int64(rowsPerGroup))),
@@ -45,6 +50,8 @@ extension Table {
                 ("preconditioners", .array(activePreconditioners.map { .string($0.name) })),
                 ("tags", .object(JSONObject(tags))),
             ])
+            object.append(contentsOf: try statistics.sizes)
+            return object
         }
     }
 

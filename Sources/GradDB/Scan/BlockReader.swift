@@ -26,7 +26,7 @@ package struct BlockReader: ~Copyable {
         let isVerified = verified?.contains(key) ?? false
         try value.withBytes { bytes in
             guard !isVerified || bytes.count != layout.byteCount else { return }
-            let header = try BlockHeader(verifying: bytes, at: key, hash: kernels.hash)
+            let header = try Self.header(of: bytes, at: key, kernels)
             guard header.codec == kind.number, header.rows == UInt32(rows),
                 header.dims == UInt32(codec.dims(ofSlab: slab)),
                 header.firstDim == UInt64(codec.firstDim(ofSlab: slab)),
@@ -39,6 +39,17 @@ package struct BlockReader: ~Copyable {
         self.isVerified = isVerified
         self.key = key
         self.layout = layout
+    }
+
+    private static func header(
+        of bytes: UnsafeRawBufferPointer, at key: BlockKey, _ kernels: KernelSet
+    ) throws -> BlockHeader {
+        do {
+            return try BlockHeader(verifying: bytes, at: key, hash: kernels.hash)
+        } catch let error as GradDBError where error.kind == .corrupt {
+            EngineMetrics.add(1, to: .checksumFailures)
+            throw error
+        }
     }
 
     /// The statistics of all rows (slab 0 only; they were verified with the header).
@@ -135,6 +146,7 @@ package struct BlockReader: ~Copyable {
     /// - Throws: `.corrupt`, naming chunk and block, unless `hash` is the chunk's checksum.
     package borrowing func verify(_ chunk: Chunk, hash: UInt64) throws {
         guard hash == chunk.checksum else {
+            EngineMetrics.add(1, to: .checksumFailures)
             throw GradDBError.corrupt("chunk \(chunk.index) of \(key) fails its checksum")
         }
     }

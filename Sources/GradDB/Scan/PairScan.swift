@@ -29,8 +29,8 @@ package struct PairScan: Sendable {
         package var squaredNorms: [[Double]] = []
         package var otherSquaredNorms: [[Double]] = []
         package var dots: [[Double]] = []
-        /// Payload bytes of both checkpoints that were looked at.
-        package var bytes: UInt64 = 0
+        /// What was read for them, at both checkpoints.
+        package var counters = ScanCounters()
     }
 
     /// - Parameters:
@@ -70,34 +70,46 @@ package struct PairScan: Sendable {
     /// caller's thread. `body` runs on any.
     ///
     /// - Parameter progress: called now and then, with the share that is done.
+    ///
+    /// - Returns: what was read.
     package func run<Value: Sendable>(
         progress: (Double) -> Void,
         _ body: @escaping @Sendable (_ isFirst: Bool, Rows) throws -> Value,
         consume: (Value) throws -> Void
-    ) throws {
+    ) throws -> ScanCounters {
+        let started = ContinuousClock.now
+        var counters = ScanCounters()
+        defer { EngineMetrics.scanned(counters, since: started) }
         // Where few rows count, so may their blocks be: better none than too many.
-        let isDense = filter.map { 3 * $0.count >= Int(view.rowCount) } ?? true
+        let isDense = filter.map { 3 * $0.count >= Int(view.rowLimit) } ?? true
         let ahead = isDense ? scans.compactMap { Prefetch($0) { $0 } } : []
         defer { for prefetch in ahead { prefetch.stop() } }
         let total = first.count + second.count
         var start = 0
         while start < total {
             let end = min(total, start + Self.batch * max(1, threads))
-            let values = try Parallel.map(end - start, threads: threads) { [start] number in
+            let values = try Parallel.map(end - start, threads: threads) {
+                [start] number -> (ScanCounters, Value) in
                 try cancellation.check()
                 let unit = start + number
                 guard unit < first.count else {
-                    return try body(false, try rest(second[unit - first.count]))
+                    let rows = try rest(second[unit - first.count])
+                    return (rows.counters, try body(false, rows))
                 }
                 // Checkpoints mostly have the same rows in the same order.
                 for prefetch in ahead { prefetch.begun(unit) }
-                return try body(true, try PairWorker(self).rows(of: first[unit]))
+                let rows = try PairWorker(self).rows(of: first[unit])
+                return (rows.counters, try body(true, rows))
             }
-            for value in values { try consume(value) }
+            for (count, value) in values {
+                counters += count
+                try consume(value)
+            }
             start = end
             // Of the rows of the second one hardly any are left.
             progress(min(1, Double(end) / Double(max(1, first.count))))
         }
+        return counters
     }
 
     private func counts(_ row: UInt64) -> Bool { filter?.contains(row) ?? true }
@@ -149,6 +161,8 @@ package struct PairScan: Sendable {
             found.rows = indices.map { all[$0] }
             let places = found.rows.map(scan.secondIndex.place)
             found.isPaired = places.map { $0 != nil }
+            found.counters.rows = indices.count
+            found.counters.rowGroups = 1
             let pairs = places.enumerated().compactMap { number, place in
                 place.map { Pair(number: number, index: indices[number], other: $0) }
             }
@@ -196,9 +210,11 @@ package struct PairScan: Sendable {
                             }
                         }
                     }
-                    found.bytes += otherVerified.bytes
+                    found.counters += otherVerified.counters
                 }
-                found.bytes += verified.bytes
+                found.counters += verified.counters
+                found.counters.multiplications += UInt64(
+                    codec.dims(ofSlab: slab) * groups.reduce(0) { $0 + $1.value.count })
             }
             var dots = [Double](repeating: 0, count: indices.count)
             for place in groups.lazy.flatMap(\.value) {
@@ -216,13 +232,15 @@ package struct PairScan: Sendable {
 /// Which chunks of a block have been verified.
 private struct VerifiedChunks {
     private var isVerified: [Bool]
-    /// Payload bytes of those that were looked at.
-    private(set) var bytes: UInt64 = 0
+    /// The block, and the payload bytes of chunks that were looked at.
+    private(set) var counters = ScanCounters()
     private let trusts: Bool
 
     init(_ block: borrowing BlockReader) {
         isVerified = [Bool](repeating: false, count: block.layout.chunkCount)
         trusts = block.isVerified
+        counters.blocks = 1
+        counters.verifiedBlocks = trusts ? 0 : 1
     }
 
     /// Calls `body` with the bytes of a row.
@@ -235,7 +253,7 @@ private struct VerifiedChunks {
         try block.withChunk(holding: row) { chunk in
             if !isVerified[chunk.index] {
                 isVerified[chunk.index] = true
-                bytes += UInt64(chunk.bytes.count)
+                counters.bytes += UInt64(chunk.bytes.count)
                 if !trusts { try block.verify(chunk, hash: kernels.hash(chunk.bytes)) }
             }
             guard let start = chunk.bytes.baseAddress else { return }

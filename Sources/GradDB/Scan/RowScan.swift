@@ -36,6 +36,7 @@ extension Scan {
         rows places: [RowPlace],
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: RowScores) throws -> Void
     ) throws -> ScanCounters {
+        let started = ContinuousClock.now
         let sorted = places.sorted { ($0.unit, $0.index) < ($1.unit, $1.index) }
         let groups = sorted.chunked { $0.unit == $1.unit }
         let workers = (0..<workerCount).map { _ in RowScanWorker(self) }
@@ -43,7 +44,9 @@ extension Scan {
             try request.cancellation.check()
             try workers[worker].scan(groups[index]) { try consume(worker, $0) }
         }
-        return workers.reduce(into: ScanCounters()) { $0 += $1.counters }
+        let counters = workers.reduce(into: ScanCounters()) { $0 += $1.counters }
+        EngineMetrics.scanned(counters, since: started)
+        return counters
     }
 }
 
@@ -122,6 +125,7 @@ extension ColumnScorer {
         _ sums: inout [Accumulator], _ counters: inout ScanCounters
     ) throws {
         counters.blocks += 1
+        if !block.isVerified { counters.verifiedBlocks += 1 }
         let stride = block.layout.stride
         var remaining = places
         var pair = 0

@@ -34,6 +34,7 @@ package struct Scan: Sendable {
     package func run(
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
     ) throws -> ScanCounters {
+        let started = ContinuousClock.now
         let columns = self.columns.map { $0.batched() }
         let workers = (0..<workerCount).map { ScanWorker(self, columns, number: $0) }
         // Where most rows are passed over, so may their blocks be: better none than too many.
@@ -49,7 +50,9 @@ package struct Scan: Sendable {
             prefetch?.begun(turn)
             try workers[worker].scan(order(turn)) { scores in try consume(worker, scores) }
         }
-        return workers.reduce(into: ScanCounters()) { $0 += $1.counters }
+        let counters = workers.reduce(into: ScanCounters()) { $0 += $1.counters }
+        EngineMetrics.scanned(counters, since: started)
+        return counters
     }
 
     /// The unit that is scanned at a turn. Under a deadline, those that are left out should be
@@ -116,8 +119,9 @@ private final class ScanWorker: @unchecked Sendable {  // used by one thread at 
                 if slab == 0 { statistics = block.statistics() }
                 try column.accumulate(
                     block, slab: slab, mask: mask, scratch: scratch, into: sums, &counters)
-                if mask == nil, !block.isVerified {
-                    request.view.store.verifiedBlocks.insert(block.key)
+                if !block.isVerified {
+                    counters.verifiedBlocks += 1
+                    if mask == nil { request.view.store.verifiedBlocks.insert(block.key) }
                 }
             }
             column.finish(sums, rows: statistics, scratch: scratch, into: &scores)

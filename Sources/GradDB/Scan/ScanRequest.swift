@@ -96,6 +96,8 @@ package struct ScanCounters: Sendable, Equatable {
     package var rowGroups = 0
     package var skippedRowGroups = 0
     package var blocks = 0
+    /// Of those, blocks that had not been verified before, and now were, as far as they were used.
+    package var verifiedBlocks = 0
     /// Payload bytes that were verified and scored.
     package var bytes: UInt64 = 0
     package var multiplications: UInt64 = 0
@@ -108,6 +110,7 @@ package struct ScanCounters: Sendable, Equatable {
         left.rowGroups += right.rowGroups
         left.skippedRowGroups += right.skippedRowGroups
         left.blocks += right.blocks
+        left.verifiedBlocks += right.verifiedBlocks
         left.bytes += right.bytes
         left.multiplications += right.multiplications
     }

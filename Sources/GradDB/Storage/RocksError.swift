@@ -28,6 +28,7 @@ extension GradDBError {
         } else {
             kind = .io
         }
+        if kind == .corrupt { EngineMetrics.add(1, to: .checksumFailures) }
         let text = message.split(whereSeparator: \.isNewline).joined(separator: " ")
         return GradDBError(kind, "cannot \(action) \(path): \(text)\(remedy)")
     }

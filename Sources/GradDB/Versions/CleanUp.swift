@@ -35,6 +35,7 @@ extension DatabaseWriter {
         // Deleted records lie in table files until those are written anew.
         try store.flushAll()
         for family in ColumnFamily.records { store.compact(family) }
+        EngineMetrics.add(report.bytes, to: .collectedBytes)
         return report
     }
 

@@ -41,11 +41,24 @@ struct Garbage {
         self.table = table
         guard table.head.snapshot > 0 else { return }
         let left = table.snapshots.map(\.snapshot)
+        findDocuments(left)
+        try findContainers(left)
+        try findRows(cancellation)
+    }
+
+    /// Without a look at rows.
+    private init(documentsOf table: Table) {
+        self.table = table
+        if table.head.snapshot > 0 { findDocuments(table.snapshots.map(\.snapshot)) }
+    }
+
+    /// Of blocks and preconditioners, as documents say.
+    static func bytes(of table: Table) -> UInt64 { Garbage(documentsOf: table).report.bytes }
+
+    private mutating func findDocuments(_ left: [UInt64]) {
         findSegments(left)
         checkpoints = table.allCheckpoints.filter { !$0.snapshots.containsAny(of: left) }
         preconditioners = table.preconditioners.filter { !$0.snapshots.containsAny(of: left) }
-        try findContainers(left)
-        try findRows(cancellation)
     }
 
     var report: GarbageReport {

@@ -2,10 +2,6 @@
 
 import GradDB
 
-extension Double? {
-    fileprivate var json: JSONValue { map { .float($0) } ?? .null }
-}
-
 extension DriftRow {
     /// - Parameter layers: the chosen ones.
     package func json(_ view: TableView, layers: [Layer]) throws -> JSONObject {

@@ -31,7 +31,7 @@ public struct Drift: Sendable {
         self.options = options
         query = try QueryEngine(database, options: options.scope.queryOptions)
             .prepare(statement).query
-        filter = try query.predicate?.rows(of: query.view, options.scope.queryOptions)
+        filter = try query.rows(options.scope.queryOptions)
     }
 
     /// Names of the chosen layers that are stored as signs: their cosines are no cosines of angles.
@@ -54,7 +54,7 @@ public struct Drift: Sendable {
             threads: options.scope.threads, cancellation: options.scope.cancellation)
         var report = DriftReport(query, options)
         let (query, writesLines) = (query, lines != nil)
-        try scan.run(
+        let counters = try scan.run(
             progress: { progress("comparing", $0) },
             { isFirst, rows in
                 var group = RowGroupDrift(rows, isFirst: isFirst)
@@ -66,6 +66,7 @@ public struct Drift: Sendable {
                 report.add(group)
                 if let text = group.lines, !text.isEmpty { try lines?(text) }
             })
+        report.bytes = counters.bytes
         return report
     }
 
@@ -87,7 +88,6 @@ extension RowGroupDrift {
         let single = rows.rows.count - paired.count
         fromOnly = isFirst ? single : 0
         toOnly = isFirst ? 0 : single
-        bytes = rows.bytes
         self.rows = paired.map { DriftRow(rows, $0, isFirst: isFirst) }
         guard !paired.isEmpty else { return }
         layers = rows.dots.indices.map { layer in

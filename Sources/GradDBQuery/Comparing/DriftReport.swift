@@ -83,7 +83,7 @@ public struct DriftReport: Sendable {
     public fileprivate(set) var fromOnly = 0
     public fileprivate(set) var toOnly = 0
     /// Payload bytes that were looked at.
-    public fileprivate(set) var bytes: UInt64 = 0
+    public internal(set) var bytes: UInt64 = 0
     fileprivate let top: Int
     private var candidates: [DriftRow] = []
 
@@ -104,7 +104,6 @@ public struct DriftReport: Sendable {
 
     /// Adds the rows of a row group, in order.
     mutating func add(_ group: RowGroupDrift) {
-        bytes += group.bytes
         rows += group.rows.count
         fromOnly += group.fromOnly
         toOnly += group.toOnly
@@ -129,7 +128,6 @@ struct RowGroupDrift: Sendable {
     var toOnly = 0
     /// By layer, then by row as above.
     var layers: [[(cosine: Double?, ratio: Double?)]] = []
-    var bytes: UInt64 = 0
     /// A line for each row of the group, where they are asked for.
     var lines: String?
 }

@@ -66,7 +66,7 @@ extension Drift {
         _ part: QueryPart, checkpoint: Int, _ builder: inout ScoreTableBuilder
     ) throws -> ScoreTable {
         let table = ScoreTable(
-            answers: part.queryCount, rows: .all(Int(query.view.rowCount)))
+            answers: part.queryCount, rows: .all(Int(query.view.rowLimit)))
         try builder.scan(part, checkpoint) { scorer, scores in
             let positions = table.positions(of: scores.rows, scores.mask)
             scorer.forEachQuery(scores) { answer, values in

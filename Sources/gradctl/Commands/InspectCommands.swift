@@ -26,25 +26,31 @@ struct InfoCommand: ParsableCommand {
     }
 
     static func show(_ database: Database, asJSON: Bool) throws {
-        let tables = try database.tableNames().map { try database.table($0) }
         if asJSON {
             try Console.print(try database.infoJSON.text)
             return
         }
+        let statistics = try database.statistics
         try Console.print(
-            "\(database.path): format \(database.formatVersion), \(Units.bytes(database.bytes))")
-        guard !tables.isEmpty else {
+            "\(database.path): format \(database.formatVersion), \(Units.bytes(statistics.bytes))"
+                + ratio(statistics.amplification))
+        guard !statistics.tables.isEmpty else {
             try Console.print("no tables yet; make one with `gradctl create`")
             return
         }
         var text = TextTable([
             .init(title: "table"), .init(title: "rows", alignment: .right),
-            .init(title: "snapshot", alignment: .right), .init(title: "layers"),
+            .init(title: "deleted", alignment: .right),
+            .init(title: "snapshot", alignment: .right), .init(title: "size", alignment: .right),
+            .init(title: "garbage", alignment: .right), .init(title: "layers"),
             .init(title: "checkpoints"),
         ])
-        for table in tables {
+        for counts in statistics.tables {
+            let table = try database.table(counts.table)
             text.append([
-                table.name, Int(table.rowCount).grouped, "\(table.newestSnapshot)",
+                table.name, Int(counts.rows).grouped, Int(counts.deleted).grouped,
+                "\(counts.snapshot)", Units.bytes(counts.bytes),
+                Units.bytes(counts.garbageBytes),
                 table.layers.map(table.summary).joined(separator: " "),
                 try table.checkpoints.map(\.name).joined(separator: " "),
             ])
@@ -52,29 +58,49 @@ struct InfoCommand: ParsableCommand {
         try text.printed()
     }
 
+    /// How many times as large something is as the vectors that newest snapshots have.
+    private static func ratio(_ amplification: Double?) -> String {
+        amplification.map { ", \(($0 * 100).rounded() / 100) times its vectors" } ?? ""
+    }
+
     static func show(_ table: Table, asJSON: Bool) throws {
-        let checkpoints = try table.checkpoints
         if asJSON {
             try Console.print(try table.infoJSON.text)
             return
         }
-        try Console.print(
-            "\(table.name): \(Int(table.rowCount).grouped) rows (unit \(table.unit.rawValue)), "
-                + "snapshot \(table.newestSnapshot), \(try table.segmentCount) segments, "
-                + Units.bytes(try table.bytes))
-        try Console.print("layers: " + table.layers.map(table.summary).joined(separator: ", "))
+        let counts = try table.statistics
+        try list(
+            table.name,
+            [
+                "\(Int(counts.rows).grouped) rows (unit \(table.unit.rawValue))",
+                "\(Int(counts.deleted).grouped) deleted", "\(counts.vectors.grouped) vectors",
+            ])
+        try list(
+            "history",
+            [
+                "snapshot \(counts.snapshot)", "\(counts.snapshots.grouped) snapshots",
+                "\(counts.segments.grouped) segments in the newest",
+            ])
+        try list(
+            "size",
+            [
+                "\(Units.bytes(counts.bytes)) in the newest snapshot",
+                "\(Units.bytes(counts.storedBytes)) in all" + ratio(counts.amplification),
+                "\(Units.bytes(counts.garbageBytes)) garbage",
+            ])
+        try list(
+            "codecs", counts.bytesOfCodecs.map { "\($0.codec) \(Units.bytes($0.bytes))" })
+        try list("layers", table.layers.map(table.summary))
         for layer in table.layers {
             guard let projector = layer.projector else { continue }
             try Console.print("projector of \(layer.name): \(projector)")
         }
-        let fields = table.fields.map { "\($0.name):\($0.type.rawValue)" }
-        try Console.print("fields: " + (fields.isEmpty ? "none" : fields.joined(separator: ", ")))
-        let tags = table.tags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }
-        try Console.print("tags: " + (tags.isEmpty ? "none" : tags.joined(separator: ", ")))
+        try list("fields", table.fields.map { "\($0.name):\($0.type.rawValue)" })
+        try list(
+            "tags", table.tags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" })
         let preconditioners = table.activePreconditioners.map(\.name)
-        if !preconditioners.isEmpty {
-            try Console.print("preconditioners: " + preconditioners.joined(separator: ", "))
-        }
+        if !preconditioners.isEmpty { try list("preconditioners", preconditioners) }
+        let checkpoints = try table.checkpoints
         guard !checkpoints.isEmpty else { return }
         var text = TextTable([
             .init(title: "checkpoint"), .init(title: "step", alignment: .right),
@@ -87,6 +113,21 @@ struct InfoCommand: ParsableCommand {
             ])
         }
         try text.printed()
+    }
+
+    /// A line, or several where it would be wider than the terminal, or than 80 columns.
+    private static func list(_ title: String, _ items: [String]) throws {
+        let width = Console.width(of: 1) ?? 80
+        var line = Console.printable(title) + ":"
+        for (index, item) in (items.isEmpty ? ["none"] : items).enumerated() {
+            let text = Console.printable(item) + (index + 1 < items.count ? "," : "")
+            if TextTable.width(line) + 1 + TextTable.width(text) > width {
+                try Console.print(line)
+                line = " "
+            }
+            line += " " + text
+        }
+        try Console.print(line)
     }
 }
 

@@ -50,6 +50,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "graddb_set_lock_timeout": (c_int32, [HANDLE, c_double]),
     "graddb_info": (TEXT, [HANDLE]),
     "graddb_table_info": (TEXT, [HANDLE, c_char_p]),
+    "graddb_statistics": (TEXT, [HANDLE]),
     "graddb_table_snapshots": (TEXT, [HANDLE, c_char_p]),
     "graddb_create_table": (TEXT, [HANDLE, c_char_p]),
     "graddb_tag": (TEXT, [HANDLE, c_char_p, c_char_p, c_int64]),

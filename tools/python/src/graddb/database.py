@@ -157,8 +157,15 @@ class Database:
         return [table["table"] for table in self.info()["tables"]]
 
     def info(self) -> dict[str, Any]:
-        """What `gradctl info --json` prints: `database`, `format_version`, `bytes`, `tables`."""
+        """What `gradctl info --json` prints: `database`, `format_version`, `bytes`, `tables`, …"""
         return call_text("graddb_info", self._handle)
+
+    def stats(self) -> dict[str, Any]:
+        """Sizes and counts, in bytes: `bytes` of all table files, `live_bytes` of the vectors that
+        newest snapshots have, `amplification` (the one over the other, None without vectors),
+        `garbage_bytes` that `gradctl gc` would remove, and `tables`, for each of them `rows`,
+        `deleted`, `vectors`, `snapshots`, `segments`, `bytes`, `codec_bytes`, …"""
+        return call_text("graddb_statistics", self._handle)
 
     def close(self) -> None:
         """Lets go of the files. What is used afterwards raises `Closed`."""
