@@ -28,7 +28,8 @@ extension GradDBError {
         } else {
             kind = .io
         }
-        if kind == .corrupt { EngineMetrics.add(1, to: .checksumFailures) }
+        // What else is corrupt may be a file that a writer has just replaced.
+        if message.contains("checksum mismatch") { EngineMetrics.add(1, to: .checksumFailures) }
         let text = message.split(whereSeparator: \.isNewline).joined(separator: " ")
         return GradDBError(kind, "cannot \(action) \(path): \(text)\(remedy)")
     }
