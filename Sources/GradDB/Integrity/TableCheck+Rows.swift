@@ -76,7 +76,7 @@ extension TableCheck {
     private static func recordFindings(
         _ view: TableView, _ dependents: Dependents, _ cancellation: Cancellation
     ) throws -> [Finding] {
-        let gone = try goneRows(view.table, cancellation)
+        let gone = try view.table.absentRows(cancellation)
         let deleted = try view.deletedRows
         var findings: [Finding] = []
         var run: (first: UInt64, error: GradDBError)?
@@ -115,22 +115,5 @@ extension TableCheck {
         guard numbers.contains(row), try !isLive || view.row(of: id) == row else {
             throw GradDBError.corrupt("the key of id \(id) does not lead to its row \(row)")
         }
-    }
-
-    /// Rows that no snapshot has.
-    private static func goneRows(
-        _ table: Table, _ cancellation: Cancellation
-    ) throws -> DeletedRows {
-        var gone: DeletedRows?
-        for snapshot in table.snapshots.reversed() {
-            try cancellation.check()
-            let view = try table.view(snapshot: snapshot.snapshot)
-            if !view.hasDeletedRows, view.rowLimit == table.head.nextRow { return DeletedRows() }
-            var absent = try view.deletedRows
-            absent.insert(view.rowLimit..<max(view.rowLimit, table.head.nextRow))
-            if gone == nil { gone = absent } else { gone?.formIntersection(absent) }
-            if gone?.isEmpty ?? false { break }
-        }
-        return gone ?? DeletedRows()
     }
 }

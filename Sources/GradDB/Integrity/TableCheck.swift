@@ -23,6 +23,7 @@ struct TableCheck {
         let codecs = try codecs(of: table, kernels)
         let view = try table.newest
         let dependents = try Dependents(table)
+        let problems = report.problems.count
         // What older snapshots have is verified too: all segments, in all their encodings.
         for segment in table.allSegments {
             findings = []
@@ -41,6 +42,7 @@ struct TableCheck {
         findings = []
         try checkPreconditioners(table, dependents)
         try checkRows(view, dependents)
+        if isDeep, findings.isEmpty, report.problems.count == problems { try checkContent(view) }
         report.problems += findings
     }
 

@@ -119,21 +119,29 @@ struct Garbage {
         }
     }
 
-    /// Rows that are deleted in every snapshot, or came after it.
     private mutating func findRows(_ cancellation: Cancellation) throws {
-        var gone: DeletedRows?
-        for snapshot in table.snapshots.reversed() {
-            try cancellation.check()
-            let view = try table.view(snapshot: snapshot.snapshot)
-            if !view.hasDeletedRows, view.rowLimit == table.head.nextRow { return }
-            var absent = try view.deletedRows
-            absent.insert(view.rowLimit..<max(view.rowLimit, table.head.nextRow))
-            if gone == nil { gone = absent } else { gone?.formIntersection(absent) }
-            if gone?.isEmpty ?? false { return }
-        }
         let id = table.document.table
-        try gone?.forEach { row in
+        try table.absentRows(cancellation).forEach { row in
             if try table.store.pinned(.rows, Keys.row(table: id, row)) != nil { rows.insert(row) }
         }
+    }
+}
+
+extension Table {
+    /// Rows that no snapshot has: those that are deleted in every one, or came after it.
+    ///
+    /// - Throws: `.corrupt`, `.interrupted`.
+    func absentRows(_ cancellation: Cancellation) throws -> DeletedRows {
+        var absent: DeletedRows?
+        for snapshot in snapshots.reversed() {
+            try cancellation.check()
+            let view = try self.view(snapshot: snapshot.snapshot)
+            if !view.hasDeletedRows, view.rowLimit == head.nextRow { return DeletedRows() }
+            var missing = try view.deletedRows
+            missing.insert(view.rowLimit..<max(view.rowLimit, head.nextRow))
+            if absent == nil { absent = missing } else { absent?.formIntersection(missing) }
+            if absent?.isEmpty ?? false { break }
+        }
+        return absent ?? DeletedRows()
     }
 }
