@@ -50,7 +50,7 @@ done
 
 echo "== black-box tests =="
 export GRADCTL=$PWD/.build/release/gradctl
-/usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider Tests/kernels Tests/blackbox Tests/queries Tests/reader Tests/demo
+/usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider Tests/kernels Tests/blackbox Tests/queries Tests/reader Tests/demo Tests/faults
 
 echo "== Python package =="
 GRADDB_LIBRARY=$PWD/.build/release/libgraddb.so tools/python/environment.sh

@@ -2,7 +2,6 @@
 all that the commands write). It is run once with every call recorded; what it leaves before and
 after each step is kept for the tests, which run steps again with faults."""
 
-import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +27,17 @@ class Step:
     # How to run it again when it was not seen to have happened, but may have left something that
     # counts: words to add.
     again: str = ""
+    # What its own dry run says when it has happened: that nothing is left to do.
+    afterwards: str = ""
 
     def arguments(self, world, inputs):
         return self._fill(self.words, world, inputs)
 
     def arguments_again(self, world, inputs):
         return self._fill(f"{self.words} {self.again}", world, inputs)
+
+    def arguments_afterwards(self, world, inputs):
+        return self._fill(self.afterwards, world, inputs)
 
     @staticmethod
     def _fill(words, world, inputs):
@@ -57,6 +61,11 @@ STEPS = [
          again="--resume"),
     Step("commit", "commit t --checkpoint c3 --message staged"),
     Step("untag", "tag t kept --delete"),
+    Step("delete", "delete t --where part=2"),
+    Step("compact", "compact t --all"),
+    Step("restore", "restore t --to second"),
+    Step("expire", "expire t --keep-last 2"),
+    Step("gc", "gc", afterwards="gc --dry-run"),
 ]  # fmt: skip
 NAMES = [step.name for step in STEPS]
 
@@ -109,6 +118,10 @@ class Script:
         """Runs a step in a world. Does not look at its status."""
         return graddb.run(*self.arguments(step, world, again), env=env)
 
+    def run_afterwards(self, step, world, env=None):
+        arguments = step.arguments_afterwards(world, self.inputs)
+        return graddb.run(*arguments, "--db", database(world), "--json", env=env)
+
     def start(self, step, world, again=False, env=None):
         arguments = self.arguments(step, world, again)
         return graddb.start(*arguments, env=env, stdin=graddb.subprocess.DEVNULL)
@@ -145,8 +158,3 @@ def write_inputs(directory):
         files.metadata(f"s{rank}.jsonl", rows(ROWS * rank + 10, ROWS * rank + 10 + ROWS))
     files.grad("query.safetensors", vectors(2))
     return directory
-
-
-def acknowledgement(result):
-    """What a command said when it had done what it was asked, else None."""
-    return json.loads(result.stdout.splitlines()[-1]) if result.stdout.endswith(b"\n") else None

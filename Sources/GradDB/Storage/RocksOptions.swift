@@ -62,7 +62,9 @@ final class RocksOptions {
         // One file that is missing or cut short should not hide what the others hold.
         rocksdb_options_set_paranoid_checks(database, mode == .inspecting ? 0 : 1)
         rocksdb_options_set_skip_stats_update_on_db_open(database, 1)
-        rocksdb_options_set_info_log_level(database, 3)  // errors only
+        // Nothing goes to RocksDB's diary: after one write to it has failed (a full disk), the next
+        // ends in an assertion. What fails is reported.
+        rocksdb_options_set_info_log_level(database, 4)
         rocksdb_options_set_keep_log_file_num(database, 2)
         // A reader beside a long ingest replays the log: it must stay short.
         rocksdb_options_set_max_total_wal_size(database, 128 << 20)
