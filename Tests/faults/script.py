@@ -66,6 +66,11 @@ STEPS = [
     Step("restore", "restore t --to second"),
     Step("expire", "expire t --keep-last 2"),
     Step("gc", "gc", afterwards="gc --dry-run"),
+    Step("backup", "backup create {world}/backups"),
+    Step("tag-again", "tag t again"),
+    Step("backup-again", "backup create {world}/backups"),
+    Step("prune", "backup prune {world}/backups --keep-last 1"),
+    Step("backup-restore", "backup restore {world}/backups --into {world}/runs/restored"),
 ]  # fmt: skip
 NAMES = [step.name for step in STEPS]
 

@@ -13,17 +13,26 @@ STATEMENTS = (
 
 
 def see(world, query, env=None):
-    """What is there: nothing, a database without a table, or the table with all its answers."""
+    """What is there: nothing, a database without a table, or the table with all its answers; the
+    same of a database that was restored, and the backups."""
     world = Path(world)
-    path = world / "runs/db"
+    seen = see_database(world / "runs/db", query, env)
+    restored = world / "runs/restored"
+    if restored.exists():
+        seen["restored"] = see_database(restored, query, env)
+    if (world / "backups").exists():
+        seen["backups"] = see_backups(world, env)
+    return seen
 
+
+def see_database(path, query, env):
     def gradctl(*arguments, **options):
         return graddb.run(*arguments, "--db", path, "--json", env=env, **options)
 
     info = gradctl("info", "t").expect(graddb.OK, graddb.NOT_FOUND)
     if info.status != graddb.OK:
         there = gradctl("info").expect(graddb.OK, graddb.NOT_FOUND)
-        return {"database": there.status == graddb.OK and there.line["tables"]}
+        return {"database": there.status == graddb.OK and [table["table"] for table in there.line["tables"]]}
     seen = {"table": info.line, "snapshots": gradctl("snapshots", "t").expect().lines}
     statements = "".join(
         statement.format(n=line["snapshot"], query=query)
@@ -37,10 +46,27 @@ def see(world, query, env=None):
     return seen
 
 
+def see_backups(world, env):
+    """Those that there are are whole."""
+
+    def gradctl(*arguments):
+        return graddb.run("backup", *arguments, world / "backups", "--json", env=env)
+
+    listed = gradctl("list").expect(graddb.OK, graddb.NOT_FOUND)
+    if listed.status == graddb.OK and listed.lines:
+        gradctl("verify").expect()
+    return listed.lines
+
+
 def timeless(seen):
-    """The same without the moments at which things were done."""
+    """The same without the moments at which things were done, how they are written in bytes, and how
+    much of them an earlier attempt had done already."""
     seen = json.loads(json.dumps(seen))
-    for line in [*seen.get("snapshots", []), *seen.get("staged", [])]:
-        line.pop("time", None)
-        line.pop("begun", None)
+    for part in (seen, seen.get("restored", {})):
+        for line in [*part.get("snapshots", []), *part.get("staged", [])]:
+            line.pop("time", None)
+            line.pop("begun", None)
+    for line in seen.get("backups", []):
+        for name in ("time", "bytes", "copied_bytes"):
+            line.pop(name, None)
     return seen
