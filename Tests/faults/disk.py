@@ -12,8 +12,8 @@ pending, and a power failure may keep or lose any of it:
           the sectors, or of the writes
 
 A rename is kept or lost whole, also between two directories. An fsync that fails has thrown away
-what was pending for the file or directory: that can never reach the disk any more, though it can
-still be seen.
+what was pending for the file: those bytes can never reach the disk any more, though they can still
+be seen.
 """
 
 import os
@@ -93,7 +93,7 @@ class Directory:
         self.pending = []
 
     def lose(self):
-        self.pending = []
+        """Names stay pending: a file system that cannot write them stops altogether."""
 
     def names(self, weakness, coin):
         if weakness in ("none", "bytes") or not self.pending:

@@ -34,7 +34,9 @@ class Point:
 
     @staticmethod
     def _glob(path):
-        return path if path == "*" else f"*/runs/{path}"
+        if path == "*":
+            return path
+        return f"*/{path}" if path.startswith("backups") else f"*/runs/{path}"
 
     def __str__(self):
         return f"{self.step}: {self.name}"
@@ -100,4 +102,30 @@ POINTS = [
     Point("remove: rename of what was staged", "commit", "r", STAGED, f"{STAGED}.tmp"),
     Point("remove: removal of a journal", "commit", "u", f"{RANK}/journal"),
     Point("publish: write to the log", "untag", "w", LOG),
+    Point("publish: write to the log", "delete", "w", LOG, which=-1),
+    Point("attach: link of a table file into the database", "compact", "l", "db/staging/*", TABLE, -1),
+    Point("publish: write to the log", "compact", "w", LOG, which=-1),
+    Point("publish: sync of the log", "restore", "s", LOG, which=-1),
+    Point("publish: write to the log", "expire", "w", LOG),
+    Point("reserve: write to the log", "gc", "w", LOG),
+    Point("removal of a segment's table file", "gc", "u", TABLE),
+    Point("rewriting: write of a table file", "gc", "w", TABLE, which=-1),
+    Point("rewriting: removal of a table file", "gc", "u", TABLE, which=-1),
+    Point("rewriting: sync of the manifest", "gc", "s", "db/MANIFEST-*", which=-1),
+    Point("making the directory: mkdir", "backup", "m", "backups*"),
+    Point("object: write", "backup", "w", "backups/partial/*"),
+    Point("object: sync", "backup", "s", "backups/partial/*"),
+    Point("object: rename into place", "backup", "r", "*", "backups/objects/*"),
+    Point("object: sync of its directory", "backup", "s", "backups/objects/*"),
+    Point("manifest: write", "backup", "w", "backups/partial/*", which=-1),
+    Point("manifest: rename into place", "backup", "r", "*", "backups/backups/*.jsonl"),
+    Point("manifest: sync of its directory", "backup", "s", "backups/backups", which=-1),
+    Point("object: rename into place", "backup-again", "r", "*", "backups/objects/*"),
+    Point("manifest: rename into place", "backup-again", "r", "*", "backups/backups/*.jsonl"),
+    Point("removal of a manifest", "prune", "u", "backups/backups/*"),
+    Point("sync of the manifests' directory", "prune", "s", "backups/backups"),
+    Point("removal of an object", "prune", "u", "backups/objects/*"),
+    Point("catalog: write to the log", "backup-restore", "w", "restored.restoring/*.log", which=-1),
+    Point("attach: link of a table file", "backup-restore", "l", "*", "restored.restoring/*.sst"),
+    Point("rename into place", "backup-restore", "r", "restored.restoring", "restored"),
 ]

@@ -77,9 +77,11 @@ struct BackupDirectory: Sendable {
                 throw GradDBError(
                     .failed, "\(path) is not empty and has no backups; choose a new directory")
             }
-            try makeDirectories(path)
+            try DurableFiles.makeDirectories(path)
         }
         let lock = try lockForWriting(path)
+        // Also where it was there: whoever made it may have been stopped before this.
+        try DurableFiles.syncName(of: path)
         if try DurableFiles.read(marker) == nil {
             try write(Document(database: database), to: marker, in: path)
         }
@@ -100,18 +102,6 @@ struct BackupDirectory: Sendable {
         try DurableFiles.syncDirectory(path)
         directory.clearPartial()
         return (directory, lock)
-    }
-
-    private static func makeDirectories(_ path: String) throws {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw GradDBError(
-                .io, "cannot make the directory \(path): \(Database.systemReason(error))")
-        }
-        let parent = URL(filePath: path).deletingLastPathComponent().path
-        try? DurableFiles.syncDirectory(parent.isEmpty ? "." : parent)
     }
 
     private static func write(_ document: Document, to path: String, in directory: String) throws {

@@ -98,14 +98,7 @@ private struct DatabasePlace {
     /// Fills a directory aside with `make`, looks at it with `verify`, and puts it in its place. If
     /// anything fails, nothing is left.
     func fill(_ make: (String) throws -> Void, verify: (String) throws -> Void) throws {
-        let parent = URL(filePath: path).deletingLastPathComponent().path
-        do {
-            try FileManager.default.createDirectory(
-                atPath: aside, withIntermediateDirectories: true)
-        } catch {
-            throw GradDBError(
-                .io, "cannot make the directory \(aside): \(Database.systemReason(error))")
-        }
+        try DurableFiles.makeDirectories(aside)
         let lockPath = aside + "/restore.lock"
         guard let lock = try FileLock(lockPath, .exclusive) else {
             throw GradDBError(.locked, "another process is restoring into \(path)")
@@ -127,6 +120,6 @@ private struct DatabasePlace {
             try? FileManager.default.removeItem(atPath: aside)
             throw error
         }
-        try DurableFiles.syncDirectory(parent.isEmpty ? "." : parent)
+        try DurableFiles.syncName(of: path)
     }
 }
