@@ -19,6 +19,7 @@ from rocksdb_log import records  # noqa: E402
 
 PIECE = 8
 NEAR = 1 << 16
+ROUGH = 1 << 24
 MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -37,16 +38,18 @@ class Sought:
 
     def found(self, path):
         """{reason: files that have it}."""
-        wanted = np.unique(np.frombuffer(b"".join(self.pieces), "<u8"))
-        rough = np.zeros(1 << 16, bool)
-        rough[(wanted & np.uint64(0xFFFF)).astype(np.int64)] = True
-        reasons = {}
+        low, rough, reasons = np.uint64(ROUGH - 1), np.zeros(ROUGH, bool), {}
+        rough[np.frombuffer(b"".join(self.pieces), "<u8") & low] = True
+        together = {}
         for name, data in contents(path):
+            together.setdefault(name, []).append(data)
+        for name, parts in together.items():
+            data = (bytes(PIECE)).join(parts) + bytes(2 * PIECE)
             for shift in range(PIECE):
-                words = np.frombuffer(data, "<u8", max(0, (len(data) - shift) // PIECE), shift)
-                words = words[rough[(words & np.uint64(0xFFFF)).astype(np.int64)]]
-                for word in words[np.isin(words, wanted)]:
-                    reasons.setdefault(self.pieces[word.tobytes()], set()).add(name)
+                words = np.frombuffer(data, "<u8", (len(data) - shift) // PIECE, shift)
+                for word in words[rough[words & low]]:
+                    if (piece := word.tobytes()) in self.pieces:
+                        reasons.setdefault(self.pieces[piece], set()).add(name)
         return reasons
 
 
@@ -95,22 +98,26 @@ def frame_content(data):
 
 
 def sought_of(path, table, ids):
-    """Everything that is stored of some rows, in all snapshots there are: taken by the second reader."""
+    """Everything that is stored of some rows of the newest snapshot, in all encodings that there are:
+    taken by the second reader."""
     sought, ids = Sought(), set(ids)
     with Database(str(path)) as opened:
-        for snapshot in opened.table(table).snapshots:
+        newest = opened.table(table)
+        rows = {}
+        for number, row_id, fields in newest.records():
+            if row_id in ids:
+                rows[number] = row_id
+                _add_values(sought, row_id, fields)
+        for name in newest.preconditioners:
+            _add_norms(sought, newest, name, rows)
+        known = set()
+        for snapshot in sorted(newest.snapshots, reverse=True):
             at = opened.table(table, snapshot)
-            rows = {}
-            for number, row_id, fields in at.records():
-                if row_id in ids:
-                    rows[number] = row_id
-                    _add_values(sought, row_id, fields)
-            for layer in at.layers:
-                for encoding in at.encodings(layer):
+            for encoding in (found for layer in at.layers for found in at.encodings(layer)):
+                if encoding["encoding"] not in known:
+                    known.add(encoding["encoding"])
                     for checkpoint in at.checkpoints:
                         _add_vectors(sought, at, checkpoint, encoding, rows)
-            for name in at.preconditioners:
-                _add_norms(sought, at, name, rows)
     return sought
 
 
