@@ -13,10 +13,12 @@ import content  # noqa: E402
 import garbage  # noqa: E402
 import scores  # noqa: E402
 import xxh3  # noqa: E402
+from block import row_bytes  # noqa: E402
 from database import Database  # noqa: E402
 from history_model import Model, Refused  # noqa: E402
 
-__all__ = ["Database", "Model", "Refused", "check", "codec", "content", "garbage", "problems", "scores", "xxh3"]
+__all__ = ["Database", "Model", "Refused", "check", "codec", "content", "garbage", "problems", "row_bytes",
+           "scores", "xxh3"]
 
 
 def problems(path, table="t", snapshots=None):

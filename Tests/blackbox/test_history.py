@@ -24,3 +24,4 @@ def test_a_random_history_is_that_of_its_model(gradctl, tmp_path, seed, number):
     assert history.problems() == [], history
     history.gc()
     history.compare()
+    history.back_up()

@@ -9,6 +9,7 @@
 """
 
 import heapq
+import itertools
 import os
 
 from rocksdb_log import RANGE_DELETION, VALUE, Cursor, batch, records
@@ -68,9 +69,16 @@ class Store:
                 raise ValueError(f"family {name} has an entry of unknown type {kind}")
 
     def get(self, name: str, key: bytes) -> bytes | None:
-        for found, value in self.scan(name, key):
-            return value if found == key else None
-        return None
+        family = self.families[name]
+        found = [entry for table in family.tables if table.may_have(key)
+                 for entry in itertools.takewhile(lambda entry: entry[0] == key, table.entries(key))]
+        found += [entry for entry in family.memory if entry[0] == key]
+        if not found:
+            return None
+        _, sequence, kind, value = max(found, key=lambda entry: entry[1])
+        if kind not in (0, VALUE, 7):
+            raise ValueError(f"family {name} has an entry of unknown type {kind}")
+        return value if kind == VALUE and not _deleted(family, key, sequence) else None
 
     def _read(self, name):
         with open(os.path.join(self.path, name), "rb") as file:

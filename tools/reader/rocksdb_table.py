@@ -17,6 +17,7 @@ FOOTER_BYTES = 53
 MAGIC = 0x88E241B785F4CFF7
 CHECKSUM_CRC32C, CHECKSUM_XXH3 = 1, 4
 NO_COMPRESSION, ZSTD = 0, 7
+KEPT_BLOCKS = 64
 
 
 class TableFile:
@@ -45,7 +46,7 @@ class TableFile:
         self.properties = dict(_entries(self._block(*meta[b"rocksdb.properties"])))
         attached = b"rocksdb.external_sst_file.version" in self.properties
         self._sequence = attached_sequence if attached else None
-        self._index = self._read_index(index)
+        self._index, self._kept = self._read_index(index), {}
         self.range_deletions = []
         if b"rocksdb.range_del" in meta:
             for key, end in _entries(self._block(*meta[b"rocksdb.range_del"])):
@@ -59,10 +60,22 @@ class TableFile:
         """(key, sequence, type, value) from the first key that is not below `start`, in order."""
         first = bisect.bisect_left(self._index, start, key=lambda entry: entry[0])
         for _, handle in self._index[first:]:
-            for internal_key, value in _entries(self._block(*handle)):
+            for internal_key, value in self._data_block(handle):
                 key, sequence, kind = self._split(internal_key)
                 if key >= start:
                     yield key, sequence, kind, value
+
+    def may_have(self, key: bytes) -> bool:
+        """False for keys above the last one."""
+        return bool(self._index) and key <= self._index[-1][0]
+
+    def _data_block(self, handle):
+        """The entries of a data block; those read last are kept, for reads of one key after the other."""
+        if handle not in self._kept:
+            if len(self._kept) >= KEPT_BLOCKS:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[handle] = list(_entries(self._block(*handle)))
+        return self._kept[handle]
 
     def _pread(self, offset, size):
         data = os.pread(self._file.fileno(), size, offset)
