@@ -37,7 +37,7 @@ struct Gradctl: ParsableCommand {
             TagCommand.self, DiffCommand.self, RestoreCommand.self, DeleteCommand.self,
             CompactCommand.self, ExpireCommand.self, GarbageCommand.self, RepairCommand.self,
             SelectCommand.self, DuplicatesCommand.self, DriftCommand.self,
-            BackupCommand.self,
+            BackupCommand.self, ExportCommand.self, ImportCommand.self,
             CheckCommand.self, BenchCommand.self,
         ])
 }

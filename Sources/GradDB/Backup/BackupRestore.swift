@@ -43,9 +43,7 @@ extension Backup {
                 let family = object.name.family.column
                 try reader.forEachEntry(of: object) { try rebuild.append(family, $0, $1) }
                 done += object.bytes
-                progress(
-                    "restoring \(family.rawValue)",
-                    Double(done) / Double(max(1, manifest.summary.bytes)))
+                progress("restoring", Double(done) / Double(max(1, manifest.summary.bytes)))
             }
             try cancellation.check()
             try rebuild.finish()

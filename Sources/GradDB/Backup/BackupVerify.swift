@@ -88,9 +88,8 @@ extension Backup {
             }
             do {
                 try reader.verify(objects[index])
-            } catch let error as GradDBError
-                where error.kind == .corrupt || error.kind == .formatTooNew
-            {
+            } catch let error as GradDBError where error.kind != .interrupted {
+                // A disk that cannot read an object is found out about here, too.
                 return error.message
             }
             return ""

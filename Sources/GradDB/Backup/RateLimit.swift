@@ -36,3 +36,14 @@ package final class RateLimit: Sendable {
         }
     }
 }
+
+/// What whoever reads or writes much must heed.
+struct FileLimits: Sendable {
+    let rate: RateLimit
+    let cancellation: Cancellation
+
+    init(rate: RateLimit = RateLimit(bytesPerSecond: nil), cancellation: Cancellation = .init()) {
+        self.rate = rate
+        self.cancellation = cancellation
+    }
+}

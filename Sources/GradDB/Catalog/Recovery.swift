@@ -130,13 +130,20 @@ package struct Recovery {
         deleteRange(
             .rows, from: Keys.row(table: table, head.nextRow), prefix: Keys.tablePrefix(table),
             batch)
-        let fields =
-            try catalog.documents(Catalog.Key.tables, as: TableDocument.self)
-            .first { $0.document.table == table }?.document.fields.count ?? 0
-        for field in (0..<UInt32(fields)) + [RowRegistry.idColumn] {
+        if let document = try catalog.documents(Catalog.Key.tables, as: TableDocument.self)
+            .first(where: { $0.document.table == table })?.document
+        {
+            let fields = UInt32(document.fields.count)
+            for field in (0..<fields) + [RowRegistry.idColumn] {
+                deleteRange(
+                    .fields,
+                    from: Keys.column(table: table, field: field, firstRow: head.nextRow),
+                    prefix: Keys.columnPrefix(table: table, field: field), batch)
+            }
+        } else {
+            // A table that was to be made by the same commit.
             deleteRange(
-                .fields, from: Keys.column(table: table, field: field, firstRow: head.nextRow),
-                prefix: Keys.columnPrefix(table: table, field: field), batch)
+                .fields, from: Keys.tablePrefix(table), prefix: Keys.tablePrefix(table), batch)
         }
         try store.forEach(.keys, prefix: Keys.tablePrefix(table)) { key, value in
             // An id that was deleted, and came again, keeps the numbers that it had.

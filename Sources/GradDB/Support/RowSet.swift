@@ -4,7 +4,7 @@
 
 /// A set of row numbers of one table.
 package struct RowSet: Sendable {
-    private var words: [UInt64] = []
+    fileprivate(set) var words: [UInt64] = []
 
     package init() {}
 

@@ -34,6 +34,12 @@ enum Console {
         try write(bytes, to: STDOUT_FILENO)
     }
 
+    /// Writes data to standard output, unless the user has interrupted.
+    static func writeOutput(_ bytes: UnsafeRawBufferPointer) throws {
+        try Interruption.cancellation.check()
+        try write(Array(bytes), to: STDOUT_FILENO)
+    }
+
     /// Forgets what has not been written: a command that fails prints no half answer.
     static func discardOutput() { buffer.withLock { $0.removeAll() } }
 
