@@ -88,14 +88,14 @@ private final class ArchiveExport {
 
     private func writeRows() throws {
         var payload: [UInt8] = []
-        try live.forEach { row in
+        func write(_ row: UInt64) throws {
             try cancellation.check()
             StagedRecords.append(try view.record(row: row), to: &payload)
-            if payload.count >= Self.rowsBytes {
-                try archive.append(.rows, payload)
-                payload.removeAll(keepingCapacity: true)
-            }
+            guard payload.count >= Self.rowsBytes else { return }
+            try archive.append(.rows, payload)
+            payload.removeAll(keepingCapacity: true)
         }
+        try live.forEach(write)
         if !payload.isEmpty { try archive.append(.rows, payload) }
     }
 
