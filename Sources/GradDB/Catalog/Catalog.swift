@@ -15,6 +15,7 @@ package struct Catalog: Sendable {
     package enum Key {
         package static let database = "database"
         package static let counters = "counters"
+        package static let cleanUp = "clean_up"
         package static let tables = "table/"
         package static let reservations = "reservation/"
 

@@ -202,6 +202,11 @@ package struct TagDocument: Codable, Equatable, Sendable {
     package var snapshot: UInt64
 }
 
+/// `clean_up`: one has begun, and not all files that hold what is gone have been written anew.
+package struct CleanUpDocument: Codable, Equatable, Sendable {
+    package init() {}
+}
+
 /// `reservation/<segment>`: a writer is at work (or died) on this segment and those after it.
 package struct ReservationDocument: Codable, Equatable, Sendable {
     package var table: UInt32

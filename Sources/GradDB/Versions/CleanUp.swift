@@ -15,7 +15,9 @@ extension DatabaseWriter {
         let before = try Database(path: path).bytes
         var report = try DatabaseWriter(path: path).cleanUp(dryRun: dryRun, cancellation)
         guard !dryRun else { return report }
-        let after = try DatabaseWriter(path: path).store.liveFileBytes()
+        let reopened = try DatabaseWriter(path: path)
+        try reopened.finishCleanUp()
+        let after = reopened.store.liveFileBytes()
         report.fileBytes = before - min(before, after)
         return report
     }
@@ -26,17 +28,36 @@ extension DatabaseWriter {
             try Garbage(try Table($0.document, in: store), cancellation)
         }
         for garbage in garbage { report += garbage.report }
-        guard !dryRun, !report.isEmpty else { return report }
+        guard !dryRun, try !report.isEmpty || isCleanUpUnfinished else { return report }
         try requireUsable()
+        // What is gone lies in table files until those are written anew: who is killed before that
+        // leaves nothing that the next clean-up would find.
+        let begun = WriteBatch(store)
+        try begun.put(Catalog.Key.cleanUp, document: CleanUpDocument())
+        try store.write(begun, sync: true)
         for garbage in garbage {
             try cancellation.check()
             try remove(garbage, cancellation)
         }
-        // Deleted records lie in table files until those are written anew.
         try store.flushAll()
         for family in ColumnFamily.records { store.compact(family) }
         EngineMetrics.add(report.bytes, to: .collectedBytes)
         return report
+    }
+
+    /// Whether one has begun whose end nobody has seen.
+    private var isCleanUpUnfinished: Bool {
+        get throws {
+            try catalog.document(Catalog.Key.cleanUp, as: CleanUpDocument.self) != nil
+        }
+    }
+
+    /// To be called when the database was opened anew after all else.
+    private func finishCleanUp() throws {
+        guard try isCleanUpUnfinished else { return }
+        let batch = WriteBatch(store)
+        batch.delete(document: Catalog.Key.cleanUp)
+        try commit(batch)
     }
 
     private func remove(_ garbage: Garbage, _ cancellation: Cancellation) throws {

@@ -5,7 +5,7 @@ import Testing
 @Suite struct SnapshotRangesTests {
     /// A history, and what it should be, number by number.
     private func history(seed: UInt64) -> (ranges: SnapshotRanges, has: [Bool]) {
-        var random = SplitMix64(seed: seed)
+        var random = SplitMix64(state: seed)
         let first = Int(random.next() % 5)
         var ranges = SnapshotRanges(from: UInt64(first))
         var has = [Bool](repeating: false, count: first)
@@ -30,7 +30,7 @@ import Testing
         #expect(ranges.first == UInt64(has.firstIndex(of: true) ?? -1))
         let json = try JSONEncoder().encode(ranges)
         #expect(try JSONDecoder().decode(SnapshotRanges.self, from: json) == ranges)
-        var random = SplitMix64(seed: seed + 100)
+        var random = SplitMix64(state: seed + 100)
         let some = has.indices.filter { _ in random.next() % 6 == 0 }
         #expect(
             ranges.containsAny(of: some.map { UInt64($0) })
@@ -55,7 +55,7 @@ import Testing
 
 @Suite struct DeletedRowsTests {
     @Test(arguments: 0..<20 as Range<UInt64>) func theyAreASet(seed: UInt64) {
-        var random = SplitMix64(seed: seed)
+        var random = SplitMix64(state: seed)
         var rows = DeletedRows()
         var expected: Set<UInt64> = []
         for _ in 0..<40 {
