@@ -2,6 +2,10 @@
 
 import CRocksDB
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A RocksDB instance and its column families. Whoever holds it closes it.
 struct OpenInstance {
     let db: OpaquePointer
@@ -76,20 +80,25 @@ struct OpenInstance {
 
     /// Makes RocksDB open the files of records, so that none can be taken from under a reader. What
     /// is wrong with one is said when it is read.
-    func openRecordFiles(_ files: [LiveFile]) {
+    ///
+    /// - Throws: `.corrupt` for a file that is gone: a writer may have put others in its place.
+    func openRecordFiles(_ files: [LiveFile]) throws {
         let reads: OpaquePointer = rocksdb_readoptions_create()
         defer { rocksdb_readoptions_destroy(reads) }
         rocksdb_readoptions_set_verify_checksums(reads, 1)
         for family in ColumnFamily.records {
-            let ofFamily = files.filter { $0.family == family.rawValue }
-            guard !ofFamily.isEmpty else { continue }
-            for file in ofFamily {
+            for file in files where file.family == family.rawValue {
                 // An iterator that is placed at a file's first key has opened the file.
                 let iterator: OpaquePointer = rocksdb_create_iterator_cf(db, reads, handle(family))
                 defer { rocksdb_iter_destroy(iterator) }
                 file.smallest.withCharacters {
                     rocksdb_iter_seek(iterator, $0, file.smallest.count)
                 }
+                let hasFailed = rocksdb_iter_valid(iterator) == 0
+                guard hasFailed, access(file.path, F_OK) != 0 else { continue }
+                throw GradDBError.corrupt(
+                    "cannot open \(file.path); a file of the database is missing: restore it from a "
+                        + "backup")
             }
         }
     }
