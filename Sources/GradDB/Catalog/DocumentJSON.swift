@@ -19,6 +19,12 @@ package enum DocumentJSON {
     package static func decode<D: Decodable>(
         _ bytes: UnsafeRawBufferPointer, as type: D.Type = D.self, what: @autoclosure () -> String
     ) throws -> D {
+        if let type = type as? any ScannedDocument.Type {
+            var scanner = DocumentScanner(bytes)
+            if let document = type.init(scanning: &scanner) as? D, scanner.isAtEnd {
+                return document
+            }
+        }
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         do {

@@ -17,6 +17,21 @@ package struct SnapshotRanges: Hashable, Sendable {
     /// From a snapshot on.
     package init(from first: UInt64) { parts = [Part(first: first)] }
 
+    /// Pairs of the first snapshot and the first one after it, which the last pair may lack; nil
+    /// unless they ascend and are apart.
+    init?(_ ranges: [[UInt64]]) {
+        parts = []
+        var end: UInt64? = 0
+        for range in ranges {
+            guard let last = end, let first = range.first, range.count <= 2, last <= first,
+                range.count == 1 || first < range[1]
+            else { return nil }
+            end = range.count == 2 ? range[1] : nil
+            parts.append(Part(first: first, end: end))
+        }
+        guard !parts.isEmpty else { return nil }
+    }
+
     package func contains(_ snapshot: UInt64) -> Bool {
         parts.contains { $0.first <= snapshot && $0.end.map { snapshot < $0 } ?? true }
     }
