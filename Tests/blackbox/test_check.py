@@ -1,5 +1,6 @@
 """`check` finds every broken file and block, and says what depends on it."""
 
+import random
 import shutil
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_findings_are_readable(copy):
     assert "checkpoint 'first'" in text and "x0, x1, x2, …" in text and "tagged begin" in text
 
 
-def test_staged_ingests_are_counted_and_their_journals_verified(gradctl, tmp_path):
+def test_staged_ingests_are_counted_and_their_journals_verified(gradctl, tmp_path, seed):
     parts = Parts(Files(tmp_path), ranks=2, count=100)
     database = parts.create(tmp_path / "db")
     for rank in range(parts.ranks):
@@ -161,6 +162,14 @@ def test_staged_ingests_are_counted_and_their_journals_verified(gradctl, tmp_pat
     (problem,) = problems(database, deep=False)
     assert problem["kind"] == "staged" and problem["file"].endswith("journal")
     journal.write_bytes(content)
+    chance = random.Random(f"{seed} staged check")
+    for path in (pair, pair.with_suffix(".rows")):
+        whole = path.read_bytes()
+        for _ in range(3):
+            flip(path, chance.randrange(len(whole)))
+            (problem,) = problems(database)
+            assert problem["kind"] == "staged" and problem["file"].endswith(path.name), seed
+            path.write_bytes(whole)
     flip(pair, pair.stat().st_size // 2)
     assert database.run("check", "--json").expect(OK).line["ok"] is True
     (problem,) = problems(database)

@@ -46,16 +46,18 @@ package struct RowRecord: Equatable, Sendable {
         default: throw GradDBError.corrupt("\(what) has an unknown kind of id")
         }
         values = Array(repeating: nil, count: fieldCount)
+        var next = 0
         while reader.remaining > 0 {
             let index = Int(try reader.integer(UInt32.self))
-            guard index < fieldCount else {
+            guard index < fieldCount, index >= next else {
                 throw GradDBError.corrupt("\(what) names field \(index) of \(fieldCount)")
             }
+            next = index + 1
             values[index] =
                 switch FieldType(code: try reader.integer(UInt8.self)) {
                 case .int: .int(try reader.integer(Int64.self))
                 case .float: .float(Double(bitPattern: try reader.integer(UInt64.self)))
-                case .bool: .bool(try reader.integer(UInt8.self) != 0)
+                case .bool: .bool(try reader.bool(what: what))
                 case .string: .string(try reader.prefixedString())
                 case nil: throw GradDBError.corrupt("\(what) has a field of unknown type")
                 }
@@ -71,6 +73,13 @@ extension [UInt8] {
 }
 
 extension ByteReader {
+    /// 0 or 1.
+    fileprivate mutating func bool(what: String) throws -> Bool {
+        let byte = try integer(UInt8.self)
+        guard byte <= 1 else { throw GradDBError.corrupt("\(what) has \(byte) for a bool") }
+        return byte == 1
+    }
+
     package mutating func prefixedString() throws -> String {
         try string(byteCount: Int(try integer(UInt32.self)))
     }

@@ -40,6 +40,7 @@ struct TableCheck {
             progress(report.bytes)
         }
         findings = []
+        checkHash(view, dependents, kernels)
         try checkPreconditioners(table, dependents)
         try checkRows(view, dependents)
         if isDeep, findings.isEmpty, report.problems.count == problems { try checkContent(view) }
@@ -176,6 +177,24 @@ struct TableCheck {
                 }
             }
         }
+    }
+
+    // MARK: content
+
+    /// The newest snapshot's hash is that of its sums and checkpoints.
+    private mutating func checkHash(
+        _ view: TableView, _ dependents: Dependents, _ kernels: KernelSet
+    ) {
+        guard let document = view.document else { return }
+        let hash = document.sums.hash(
+            layers: view.table.layers, in: view.snapshot, checkpoints: view.checkpoints, kernels)
+        guard hash != document.hash else { return }
+        var finding = Finding(
+            .content,
+            "snapshot \(view.snapshot) has the hash \(document.hash), and what its document says of "
+                + "its content has \(hash)", table: view.table.name)
+        dependents.finish(&finding, [SnapshotRanges(from: view.snapshot)])
+        add(finding)
     }
 
     // MARK: preconditioners

@@ -122,7 +122,7 @@ import Testing
         let database = try database([.int8, .bit])
         try ingest(into: ["t0"], of: database)
         try edit(database, Catalog.Key.table("t0")) { (table: inout TableDocument) in
-            table.layers[1].encodings[1].removed = 1
+            table.layers[1].encodings[1].snapshots.set(false, from: 1)
         }
         try edit(database, Catalog.Key.segment(1, 1)) { (segment: inout SegmentDocument) in
             segment.encodings.removeLast()
@@ -133,7 +133,7 @@ import Testing
     @Test func aLayerWithoutAnyEncodingIsRefused() throws {
         let database = try database([.int8])
         try edit(database, Catalog.Key.table("t0")) { (table: inout TableDocument) in
-            table.layers[0].encodings[0].removed = 3
+            table.layers[0].encodings[0].snapshots.set(false, from: 3)
         }
         #expect(isRefused(database, "layer 'a'"))
     }
