@@ -14,7 +14,7 @@ from script import NAMES, database
 from survival import Survival, in_parallel
 
 # For each step; all of them in the nightly run.
-SAMPLES = 5
+SAMPLES = 2
 
 
 def fail(script, faults, name, number):

@@ -21,9 +21,9 @@ from script import NAMES
 from survival import Survival, in_parallel
 
 # Of weaknesses other than `none`: states for each step.
-SAMPLES = 12
+SAMPLES = 5
 EVERY = graddb.SCALE > 1
-SEEDS = 3
+SEEDS = 1
 
 
 @pytest.fixture(scope="module")
