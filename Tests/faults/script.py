@@ -69,7 +69,8 @@ STEPS = [
     Step("backup", "backup create {world}/backups"),
     Step("tag-again", "tag t again"),
     Step("backup-again", "backup create {world}/backups"),
-    Step("prune", "backup prune {world}/backups --keep-last 1"),
+    Step("prune", "backup prune {world}/backups --keep-last 1",
+         afterwards="backup prune {world}/backups --keep-last 1 --dry-run"),
     Step("backup-restore", "backup restore {world}/backups --into {world}/runs/restored"),
 ]  # fmt: skip
 NAMES = [step.name for step in STEPS]

@@ -22,16 +22,21 @@ class Survival:
 
     def landed(self, world, env=None, same_run=False):
         """Whether the step has happened: all of it, or nothing. `same_run`: to the millisecond."""
+        landed = self.can_be_seen(world, env, same_run)
+        return landed and (not self.step.afterwards or self._nothing_is_left(world, env))
+
+    def can_be_seen(self, world, env=None, same_run=False):
+        """Whether readers see that it has happened: all of it, or nothing."""
         seen = self.script.see(world, env)
         if same_run and seen == self.after or not same_run and timeless(seen) == timeless(self.after):
-            return not self.step.afterwards or self._nothing_is_left(world, env)
+            return True
         assert self._is_before(seen), f"neither before nor after {self.step.name}:\n{seen}"
         return False
 
     def _nothing_is_left(self, world, env):
-        """Of a step that changes nothing that can be seen: whether another one would do nothing."""
+        """Of a step that cleans up: whether another one would find nothing to do."""
         result = self.script.run_afterwards(self.step, world, env).expect()
-        return not any(value for name, value in result.line.items() if name not in ("seconds", "dry_run"))
+        return not any(value for name, value in result.line.items() if name not in ("seconds", "dry_run", "backups"))
 
     def _is_before(self, seen):
         if seen == self.before:

@@ -61,7 +61,7 @@ def fail(script, faults, name, number, action, sticky):
         verify_message(result)
         if sticky:
             # The disk is as bad as it was, and readers need nothing of it that fails.
-            survival.landed(world, faults.environment(world, at=1, action=action, sticky=True))
+            survival.can_be_seen(world, faults.environment(world, at=1, action=action, sticky=True))
         landed = survival.verify(world, faults.unsynced(world), result.status == graddb.OK)
         if landed and result.status != graddb.OK:
             # Nobody knows whether a publication happened whose sync failed; all else is known.

@@ -143,11 +143,14 @@ struct BackupDirectory: Sendable {
         let file = path + "/readers"
         let isThere = stat(file, &status) == 0
         guard access(isThere ? file : path, W_OK) == 0 else { return nil }
-        guard let lock = try FileLock(file, .shared) else {
-            throw GradDBError(
-                .locked, "another process is pruning the backups at \(path): try again later")
+        do {
+            if let lock = try FileLock(file, .shared) { return lock }
+        } catch let error as GradDBError where error.kind == .io {
+            // A full or failing disk: nobody prunes there, and what it has can still be read.
+            return nil
         }
-        return lock
+        throw GradDBError(
+            .locked, "another process is pruning the backups at \(path): try again later")
     }
 
     // MARK: what is there

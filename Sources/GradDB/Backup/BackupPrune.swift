@@ -34,7 +34,9 @@ extension Backup {
         // for the next prune.
         if !isDryRun {
             for number in removed { try remove(directory.manifestPath(number)) }
-            if !removed.isEmpty { try DurableFiles.syncDirectory(directory.manifestsPath) }
+            // Also for manifests that are gone already: whoever removed them may have been stopped
+            // before this, and their objects go now.
+            try DurableFiles.syncDirectory(directory.manifestsPath)
         }
         var objects = 0
         var bytes: UInt64 = 0
