@@ -20,13 +20,14 @@ class Survival:
         # Times differ from run to run: in a world of another run they are not looked at.
         self.before, self.after = self.taken.before, self.taken.after
 
-    def landed(self, world, env=None, same_run=False):
-        """Whether the step has happened: all of it, or nothing. `same_run`: to the millisecond."""
-        landed = self.can_be_seen(world, env, same_run)
-        return landed and (not self.step.afterwards or self._nothing_is_left(world, env))
+    @property
+    def is_visible(self):
+        """Whether the step changes anything that can be seen."""
+        return timeless(self.before) != timeless(self.after)
 
-    def can_be_seen(self, world, env=None, same_run=False):
-        """Whether readers see that it has happened: all of it, or nothing."""
+    def landed(self, world, env=None, same_run=False):
+        """Whether it can be seen that the step has happened: all of it, or nothing. `same_run`: to
+        the millisecond."""
         seen = self.script.see(world, env)
         if same_run and seen == self.after or not same_run and timeless(seen) == timeless(self.after):
             return True
@@ -48,10 +49,10 @@ class Survival:
         return kept[0] == kept[1]
 
     def verify(self, world, env=None, must_have_landed=False, same_run=False):
-        """Returns whether the step had happened."""
+        """Returns whether it could be seen that the step had happened."""
         landed = self.landed(world, env, same_run)
         assert landed or not must_have_landed, f"{self.step.name} was acknowledged, and is lost"
-        if landed:
+        if landed and (not self.step.afterwards or self._nothing_is_left(world, env)):
             if "table" in self.after:
                 # Any command that writes: it makes the recovery run.
                 self._gradctl(world, env, "tag", "t", "probe")

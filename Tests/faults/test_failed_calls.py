@@ -61,10 +61,11 @@ def fail(script, faults, name, number, action, sticky):
         verify_message(result)
         if sticky:
             # The disk is as bad as it was, and readers need nothing of it that fails.
-            survival.can_be_seen(world, faults.environment(world, at=1, action=action, sticky=True))
+            survival.landed(world, faults.environment(world, at=1, action=action, sticky=True))
         landed = survival.verify(world, faults.unsynced(world), result.status == graddb.OK)
-        if landed and result.status != graddb.OK:
-            # Nobody knows whether a publication happened whose sync failed; all else is known.
+        if landed and result.status != graddb.OK and not survival.step.afterwards:
+            # Nobody knows whether a publication happened whose sync failed; all else is known, but
+            # of clean-ups, which may be seen before they are through.
             injected = [call for call in calls.read(log) if call.injected]
             assert any(call.kind == "s" for call in injected), f"{result}\n{injected}"
     except AssertionError as failure:

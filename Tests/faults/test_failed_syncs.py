@@ -44,7 +44,7 @@ def fail(script, faults, name, number):
             survival.verify(lost, faults.unsynced(lost), result.status == graddb.OK)
             shutil.rmtree(lost)
         # The next process sees what was lost as if it were there, and must make it so.
-        if step.afterwards or not survival.can_be_seen(world, faults.unsynced(world)):
+        if step.afterwards or not survival.landed(world, faults.unsynced(world)):
             recorded(lambda env: script.start(step, world, again=True, env=env)).expect()
         elif name != "init":
             other = ("create", "other", "--layer", "grad:8:f32", "--db", database(world))
