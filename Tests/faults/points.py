@@ -36,7 +36,7 @@ class Point:
     def _glob(path):
         if path == "*":
             return path
-        return f"*/{path}" if path.startswith("backups") else f"*/runs/{path}"
+        return f"*/{path}" if path.startswith(("backups", "t.gdba")) else f"*/runs/{path}"
 
     def __str__(self):
         return f"{self.step}: {self.name}"
@@ -128,4 +128,7 @@ POINTS = [
     Point("catalog: write to the log", "backup-restore", "w", "restored.restoring/*.log", which=-1),
     Point("attach: link of a table file", "backup-restore", "l", "*", "restored.restoring/*.sst"),
     Point("rename into place", "backup-restore", "r", "restored.restoring", "restored"),
+    Point("write of the archive", "export", "w", "t.gdba*"),
+    Point("rename into place", "export", "r", "t.gdba.*", "t.gdba"),
+    Point("publish: write to the log", "import", "w", LOG, which=-1),
 ]

@@ -72,6 +72,8 @@ STEPS = [
     Step("prune", "backup prune {world}/backups --keep-last 1",
          afterwards="backup prune {world}/backups --keep-last 1 --dry-run"),
     Step("backup-restore", "backup restore {world}/backups --into {world}/runs/restored"),
+    Step("export", "export t --out {world}/t.gdba"),
+    Step("import", "import {world}/t.gdba --as u"),
 ]  # fmt: skip
 NAMES = [step.name for step in STEPS]
 

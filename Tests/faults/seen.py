@@ -1,5 +1,6 @@
 """All that a user can see of a world, for comparing it with what it was or should be."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -24,6 +25,10 @@ def see(world, query, env=None):
     backups = see_backups(world, env) if (world / "backups").exists() else []
     if backups:
         seen["backups"] = backups
+    archive = world / "t.gdba"
+    if archive.exists():
+        seen["archive"] = hashlib.sha256(archive.read_bytes()).hexdigest()
+        seen["imported"] = see_imported(world / "runs/db", query, env)
     return seen
 
 
@@ -50,6 +55,15 @@ def see_database(path, query, env):
     return seen
 
 
+def see_imported(path, query, env):
+    info = graddb.run("info", "u", "--db", path, "--json", env=env).expect(graddb.OK, graddb.NOT_FOUND)
+    if info.status != graddb.OK:
+        return None
+    statement = f"SELECT part, text FROM u SCORE dot TO '{query}' ACROSS ALL ALL EXACT"
+    answers = graddb.run("query", statement, "--db", path, "--json", env=env).expect()
+    return {name: info.line[name] for name in ("rows", "snapshot", "checkpoints")}, answers.text
+
+
 def see_backups(world, env):
     """Those that there are are whole."""
 
@@ -66,6 +80,8 @@ def timeless(seen):
     """The same without the moments at which things were done, how they are written in bytes, and how
     much of them an earlier attempt had done already."""
     seen = json.loads(json.dumps(seen))
+    if "archive" in seen:
+        seen["archive"] = "there"
     for part in (seen, seen.get("restored", {})):
         for line in [*part.get("snapshots", []), *part.get("staged", [])]:
             line.pop("time", None)

@@ -82,5 +82,6 @@ final class OutputFile: TextOutput {
         guard rename(partialPath, path) == 0 else { throw DurableFiles.failure("write", path) }
         isFinished = true
         close(descriptor)
+        try DurableFiles.syncName(of: path)
     }
 }
