@@ -34,7 +34,7 @@ class History(Operations):
         self.db.create("t", words, [f"{n}:{t}" for n, t in FIELDS.items()], row_group, unit)
         queries = {name: self._vectors(QUERIES, dims) for name, (dims, _) in self.layers.items()}
         self.query_file = files.tensors("queries.safetensors", queries)
-        self.questions = Questions(random, queries)
+        self.questions = Questions(random, queries, integer_ids)
         self.pool = self._ids()
         self.asked, self.said, self.done, self.messages = {}, {}, [], 0
         self.ask_new()

@@ -188,7 +188,7 @@ class Operations:
     def delete_where(self):
         state = self.model.newest
         for _ in range(20):
-            condition = self.questions.condition(state)
+            condition = self.questions.condition()
             chosen = [number for number in state.rows
                       if condition.of(row_values(state, number)) is True]
             if len(chosen) <= max(3, len(state.rows) // 3):

@@ -7,6 +7,7 @@ nothing; what is left of the other rows is found and answers as before.
 
 import random
 import shutil
+import sys
 import time
 
 import numpy as np
@@ -15,7 +16,11 @@ import pytest
 import second_reader
 from forgotten_bytes import sought_of
 from gradient_files import Files
-from graddb import OK, SCALE, Database, finish
+from graddb import OK, REPOSITORY, SCALE, Database, finish
+
+sys.path.append(str(REPOSITORY / "Tests" / "faults"))
+
+import calls  # noqa: E402
 
 DIMS = 256
 LAYERS = ["plain:256:f32", "half:256:f16", "brain:256:bf16", "bytes:256:int8", "nibbles:256:int4+bit",
@@ -97,9 +102,19 @@ class Scene:
         sought = sought or self.sought
         assert set(sought.found(database.path)) == set(sought.pieces.values())
 
-    def assert_forgotten(self, database):
+    def calls_of_clean_up(self, faults):
+        """How many of the file system's calls a clean-up makes that nobody kills."""
+        if not hasattr(self, "_calls"):
+            database, log = self.copy("counted"), self.directory / "calls"
+            self.up_to_clean_up(database)
+            database.run("gc", env=faults.environment(database.path, log=log)).expect(OK)
+            self._calls = len(calls.numbered(calls.read(log)))
+            shutil.rmtree(database.path)
+        return self._calls
+
+    def assert_forgotten(self, database, about=""):
         found = self.sought.found(database.path)
-        assert not found, f"after the clean-up there is still: {found}"
+        assert not found, f"{about}after the clean-up there is still: {found}"
         self.assert_all_there(database, self.others_left)
         with second_reader.Database(str(database.path)) as opened:
             assert second_reader.garbage.left(opened) == []
@@ -191,23 +206,31 @@ def test_a_restore_and_what_came_after_it_is_forgotten_too(scene, database):
     assert second_reader.problems(database.path) == []
 
 
+@pytest.fixture(scope="module")
+def faults(gradctl, tmp_path_factory):
+    library = calls.build(tmp_path_factory.mktemp("faults"))
+    if library is None:
+        pytest.skip("there is no C compiler to build Tests/faults/faultfs.c with")
+    return calls.Faults(library)
+
+
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_clean_up_that_is_killed_is_finished_by_the_next(scene, database, seed, number):
+def test_a_clean_up_that_is_killed_is_finished_by_the_next(scene, database, faults, seed, number):
+    """Killed at calls of the file system, spread over the clean-up from its first to its last."""
     chance = random.Random(f"{seed} forgetting kill {number}")
     scene.up_to_clean_up(database)
     before = scene.answers(database)
-    for _ in range(chance.randint(1, 3)):
-        process = database.start("gc", "--json")
-        time.sleep(chance.choice([0.02, 0.05, 0.1, 0.2, 0.4]) * chance.random() * 2)
-        process.kill()
-        finish(process)
-        assert scene.answers(database) == before
-        database.check()
+    at = 1 + int(scene.calls_of_clean_up(faults) * (number + chance.random()) / KILLS)
+    killed = database.start("gc", "--json", env=faults.environment(
+        database.path, at=at, action=chance.choice(["kill-before", "kill-after"])))
+    finish(killed)
+    assert scene.answers(database) == before
+    database.check()
     if chance.random() < 0.3:
-        # Another commit in between is none the worse for it.
+        # Another writer in between is none the worse for it.
         database.json("tag", "t", "between")
     database.json("gc")
-    scene.assert_forgotten(database)
+    scene.assert_forgotten(database, f"killed at call {at}, gc again: ")
     assert scene.answers(database) == before
 
 
