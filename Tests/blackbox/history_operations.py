@@ -23,7 +23,7 @@ class Operations:
         operations = [(self.ingest, 6), (self.ingest_again, 3), (self.delete_ids, 4),
                       (self.delete_where, 2), (self.restore, 3), (self.recode, 3), (self.compact, 3),
                       (self.expire, 2), (self.gc, 2), (self.tag, 2), (self.staged, 1),
-                      (self.precondition, 1), (self.wrong, 2), (self.diff, 2)]
+                      (self.precondition, 1), (self.wrong, 2), (self.diff, 2), (self.archive, 1)]
         names, weights = zip(*operations)
         self.random.choices(names, weights)[0]()
 
@@ -374,6 +374,27 @@ class Operations:
         finally:
             self.db = here
             shutil.rmtree(elsewhere.path)
+
+    def archive(self):
+        """A snapshot that is exported and imported elsewhere holds the same, whatever its row numbers."""
+        state = self.random.choice(list(self.model.states.values()))
+        file, elsewhere = self.directory / "archive", Database(self.directory / "imported").init()
+        said = self._json("export", "t", "--at", state.number, "--out", file).line
+        wanted = {"table": "t", "rows": len(state.rows), "vectors": len(state.vectors),
+                  "hash": state.hash}
+        self._agree(said, wanted | {"snapshot": state.number})
+        self._agree(elsewhere.json("import", file).line, wanted | {"snapshot": 1})
+        line = elsewhere.snapshots("t")[0]
+        self._agree(line, {"operation": "import", "hash": state.hash, "rows": len(state.rows)})
+        question = self.questions.of(state)[0]
+        lines = elsewhere.query(question.text.format(at=""), params={"q": self.query_file})
+        for found in (lines, question.expected):
+            for line in found:
+                del line["row"]
+        question.assert_answered(lines, str(self))
+        assert second_reader.problems(elsewhere.path) == [], self
+        assert elsewhere.check()["problems"] == 0
+        shutil.rmtree(elsewhere.path)
 
     def wrong(self):
         """Something that cannot be done; the comparison afterwards finds the table unchanged."""
