@@ -15,7 +15,7 @@ extension TableCheck {
         try note(.content, what, complete) {
             var rows = DeletedRows()
             if let live = try view.liveRows {
-                live.forEach { rows.insert($0) }
+                live.forEachRow { rows.insert($0) }
             } else {
                 rows.insert(0..<view.rowLimit)
             }

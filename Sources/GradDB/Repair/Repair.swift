@@ -149,7 +149,7 @@ extension RepairReport {
         rowsRestored += records.restored
         if !records.lost.isEmpty {
             var numbers: [UInt64] = []
-            records.lost.forEach { numbers.append($0) }
+            records.lost.forEachRow { numbers.append($0) }
             losses.append(.rows(table: table.name, numbers: numbers))
         }
         losses += records.lostPreconditioners.map {

@@ -46,7 +46,7 @@ extension DatabaseWriter {
                 preconditioner.snapshots.set(false, from: next.number)
                 return preconditioner
             }
-            gone.forEach { next.deleted.insert($0) }
+            gone.forEachRow { next.deleted.insert($0) }
             try commit.attach()
             next.sums = try repair.sums(without: numbers)
             try commit.publish(next)
@@ -68,7 +68,7 @@ extension TableView {
     fileprivate func deletedRows(without rows: DeletedRows) -> Bool {
         guard let deleted = try? deletedRows else { return true }
         var isNew = false
-        rows.forEach { isNew = isNew || !deleted.contains($0) }
+        rows.forEachRow { isNew = isNew || !deleted.contains($0) }
         return isNew
     }
 }
@@ -133,7 +133,7 @@ private final class SegmentRescue {
     func sums(without broken: Set<UInt64>) throws -> ContentSums {
         var rows = DeletedRows()
         let live = try view.liveRows ?? .all(below: view.rowLimit)
-        live.forEach { row in
+        live.forEachRow { row in
             if !lost.contains(row) { rows.insert(row) }
         }
         var all = try RowContent(view, threads, cancellation).sums(of: rows, leavingOut: broken)

@@ -62,7 +62,7 @@ package struct RowSet: Sendable {
     }
 
     /// In ascending order.
-    package func forEach(_ body: (UInt64) throws -> Void) rethrows {
+    package func forEachRow(_ body: (UInt64) throws -> Void) rethrows {
         for (index, word) in words.enumerated() {
             var left = word
             while left != 0 {

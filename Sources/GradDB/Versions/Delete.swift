@@ -49,7 +49,7 @@ extension DatabaseWriter {
             try withCommit(to: table, segments: 0, cancellation: cancellation) { commit in
                 var next = try NextSnapshot(
                     of: table, .delete, message: options.message, tag: options.tag)
-                rows.forEach { next.deleted.insert($0) }
+                rows.forEachRow { next.deleted.insert($0) }
                 next.sums -= try RowContent(view, options.threads, cancellation)
                     .sums(of: rows, progress)
                 try cancellation.check()

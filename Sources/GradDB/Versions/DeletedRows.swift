@@ -68,7 +68,7 @@ package struct DeletedRows: Equatable, Sendable {
     }
 
     /// In ascending order.
-    package func forEach(_ body: (UInt64) throws -> Void) rethrows {
+    package func forEachRow(_ body: (UInt64) throws -> Void) rethrows {
         for (container, words) in containers.sorted(by: { $0.key < $1.key }) {
             let first = UInt64(container) * UInt64(Self.rowsPerContainer)
             for (index, word) in words.enumerated() {

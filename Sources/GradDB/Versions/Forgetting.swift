@@ -14,7 +14,7 @@ struct Forgetting {
     /// has all the rest of it. No snapshot has one of `rows`.
     func forget(_ rows: DeletedRows, _ cancellation: Cancellation) throws {
         var gone: [UInt64] = []
-        rows.forEach { gone.append($0) }
+        rows.forEachRow { gone.append($0) }
         guard let first = gone.first else { return }
         let id = table.document.table
         // Blocks of all columns are cut at the same rows.

@@ -121,7 +121,7 @@ struct Garbage {
 
     private mutating func findRows(_ cancellation: Cancellation) throws {
         let id = table.document.table
-        try table.absentRows(cancellation).forEach { row in
+        try table.absentRows(cancellation).forEachRow { row in
             if try table.store.pinned(.rows, Keys.row(table: id, row)) != nil { rows.insert(row) }
         }
     }

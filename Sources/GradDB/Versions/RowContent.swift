@@ -35,7 +35,7 @@ struct RowContent {
     ) throws -> ContentSums {
         var sums = ContentSums()
         let content = ContentHash(kernels)
-        try rows.forEach { row in
+        try rows.forEachRow { row in
             try cancellation.check()
             sums.records &+= content.record(try view.record(row: row).encode())
         }

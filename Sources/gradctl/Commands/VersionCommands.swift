@@ -129,7 +129,7 @@ struct DeleteCommand: ParsableCommand {
         var rows = DeletedRows()
         var missing = 0
         if let condition {
-            try view.rows(where: condition, options).forEach { rows.insert($0) }
+            try view.rows(where: condition, options).forEachRow { rows.insert($0) }
         } else if let ids {
             let path = ids == "-" ? "/dev/stdin" : ids
             for id in try IDFile.ids(path: path, type: table.head.idType ?? .string) {

@@ -71,7 +71,7 @@ import Testing
         }
         #expect(rows.count == expected.count)
         var listed: [UInt64] = []
-        rows.forEach { listed.append($0) }
+        rows.forEachRow { listed.append($0) }
         #expect(listed == expected.sorted())
         let live = rows.liveRows(below: 150_000)
         for row in stride(from: 0 as UInt64, to: 150_100, by: 7) {
