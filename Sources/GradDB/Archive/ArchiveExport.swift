@@ -95,7 +95,7 @@ private final class ArchiveExport {
             try archive.append(.rows, payload)
             payload.removeAll(keepingCapacity: true)
         }
-        try live.forEach(write)
+        try live.forEachRow(write)
         if !payload.isEmpty { try archive.append(.rows, payload) }
     }
 

@@ -94,7 +94,7 @@ package struct SnapshotDiff: Sendable {
                 own.insert(row)
                 others.insert(same)
             }
-            try (addedAreFewer ? ownRows.added : ownRows.removed).forEach(look)
+            try (addedAreFewer ? ownRows.added : ownRows.removed).forEachRow(look)
             changedIDs =
                 addedAreFewer
                 ? Change(added: own, removed: others) : Change(added: others, removed: own)
@@ -121,7 +121,7 @@ package struct SnapshotDiff: Sendable {
                 try body(.removed, try oldIDs.id(of: row))
             }
         }
-        try all.forEach(tell)
+        try all.forEachRow(tell)
     }
 
     // MARK: vectors
