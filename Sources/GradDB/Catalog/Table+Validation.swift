@@ -20,6 +20,7 @@ extension Table {
         let bases = Dictionary(
             allSegments.filter { $0.base == nil }.map { ($0.segment, $0) },
             uniquingKeysWith: { first, _ in first })
+        let snapshotNumbers = self.snapshotNumbers
         for segment in allSegments {
             guard (1...Int(UInt32.max)).contains(segment.rows),
                 (1...Int(UInt32.max)).contains(segment.rowsPerGroup),
@@ -32,7 +33,7 @@ extension Table {
                     throw refuse("segment \(segment.segment) is no companion of its base")
                 }
             } else {
-                try requireEncodings(of: segment, refuse)
+                try requireEncodings(of: segment, snapshotNumbers, refuse)
             }
         }
         try validatePreconditioners(refuse)
@@ -63,10 +64,9 @@ extension Table {
 
     /// The blocks of every encoding that a snapshot has are in the segment or in a companion.
     private func requireEncodings(
-        of segment: SegmentDocument, _ refuse: (String) -> GradDBError
+        of segment: SegmentDocument, _ numbers: [UInt64], _ refuse: (String) -> GradDBError
     ) throws {
         let own = Set(segment.encodings.map(\.encoding))
-        let numbers = snapshotNumbers
         for layer in layers {
             for encoding in layer.encodings
             where !own.contains(encoding.number)
