@@ -182,7 +182,7 @@ static void die(void) {
 
 static int needs_room(enum kind kind, uint32_t flags) {
     return kind == WRITE || kind == ALLOCATE || kind == MAKE || kind == LINK || kind == SYMLINK
-        || kind == TRUNCATE || (kind == OPEN && flags & O_CREAT);
+        || (kind == OPEN && flags & O_CREAT);
 }
 
 /* Numbers a call, and says what is to happen at it: with the lock held. May not come back. */

@@ -81,3 +81,16 @@ def fail(script, faults, name, number, action, sticky):
 def test_every_failure_is_a_clean_error_or_none(script, faults, name, seed):
     every = failures(script.taken[name], random.Random(f"{seed} fail {name}"))
     in_parallel(lambda item: fail(script, faults, name, *item), every)
+
+
+@pytest.mark.parametrize("action, sticky", [("EIO", False), ("ENOSPC", False), ("ENOSPC", True)])
+def test_an_attach_whose_manifest_cannot_be_synced(script, faults, action, sticky):
+    """RocksDB takes the files away again that its manifest has: nothing could open it any more."""
+    recorded = calls.numbered(script.taken["ingest"].calls)
+    link = next(call.number for call in recorded if call.kind == "l")
+    sync = next(
+        call.number
+        for call in recorded
+        if call.number > link and call.kind == "s" and "MANIFEST" in call.path
+    )
+    fail(script, faults, "ingest", sync, action, sticky)

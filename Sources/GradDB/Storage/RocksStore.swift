@@ -209,6 +209,13 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
             // there is room; its assertions do not bear that another does so at that moment.
             if error.message.contains("No space left"), awaitRecovery() { throw error }
             renewManifest()
+            // On a disk that is still full there is no room for a new one. Where the manifest names
+            // files that are gone, its last record is theirs.
+            do {
+                _ = try RocksStore(path: path, mode: .reading)
+            } catch let reason as GradDBError where reason.message.contains("No such file") {
+                try? ManifestTail.cut(of: path)
+            } catch {}
             throw error
         }
     }
