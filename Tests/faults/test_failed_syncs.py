@@ -46,7 +46,7 @@ def fail(script, faults, name, number):
         # The next process sees what was lost as if it were there, and must make it so.
         if step.afterwards or not survival.landed(world, faults.unsynced(world)):
             recorded(lambda env: script.start(step, world, again=True, env=env)).expect()
-        elif name != "init":
+        elif not step.is_outside:
             other = ("create", "other", "--layer", "grad:8:f32", "--db", database(world))
             recorded(lambda env: graddb.start(*other, env=env)).expect()
         else:
