@@ -135,7 +135,8 @@ package enum DurableFiles {
         let code = errno
         let above = parent(of: path)
         switch code {
-        case EEXIST, EISDIR: return
+        // Whoever made it may have been stopped before its name was durable.
+        case EEXIST, EISDIR: try syncName(of: path)
         case ENOENT where above != path:
             try makeDirectories(above)
             try makeDirectory(path)
