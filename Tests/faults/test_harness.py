@@ -88,7 +88,7 @@ def test_nothing_that_the_kernel_sees_is_missed(script, faults, name):
     kernel = traced(name, prefix, world)
     # The library asks the kernel to unlink where the program asked to remove: the same.
     assert kernel == recorded
-    assert sum(recorded.values()) > 10
+    assert sum(recorded.values()) >= 5
     shutil.rmtree(world)
 
 
