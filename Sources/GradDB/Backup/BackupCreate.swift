@@ -30,13 +30,13 @@ package enum Backup {
         let creation = BackupCreation(
             store: database.store,
             tables: try database.tableNames().map { try database.table($0) },
-            objects: ObjectStore(directory, options: options, limits: limits),
+            objects: try ObjectStore(directory, options: options, limits: limits),
             threads: options.threads, kernels: try KernelSet.chosen(), progress: progress)
         let time = Timestamp.now()
         let objects = try creation.run()
         let copied = creation.objects.copied
         let head = BackupManifest.Head(
-            backup: (directory.manifestNumbers().last ?? 0) + 1, time: time,
+            backup: (try directory.manifestNumbers().last ?? 0) + 1, time: time,
             database: document.created, source: path, databaseVersion: document.formatVersion,
             readerFeatures: document.readerFeatures, writerFeatures: document.writerFeatures,
             tables: creation.tables.map {

@@ -71,7 +71,7 @@ struct BackupDirectory: Sendable {
     ) throws -> (directory: BackupDirectory, lock: FileLock) {
         let marker = path + "/graddb-backups"
         if try DurableFiles.read(marker) == nil {
-            let names = StagedDirectory.names(in: path)
+            let names = try names(in: path)
             // What a process leaves that is killed before it has written the marker.
             guard Set(names).isSubset(of: ["lock", "graddb-backups.tmp"]) else {
                 throw GradDBError(
@@ -87,7 +87,7 @@ struct BackupDirectory: Sendable {
         }
         var directory = try BackupDirectory(path: path)
         if directory.document.database != database {
-            guard directory.manifestNumbers().isEmpty else {
+            guard try directory.manifestNumbers().isEmpty else {
                 throw GradDBError(
                     .failed,
                     "\(path) has the backups of another database (made \(directory.document.database)"
@@ -100,7 +100,7 @@ struct BackupDirectory: Sendable {
             try DurableFiles.makeDirectory(part)
         }
         try DurableFiles.syncDirectory(path)
-        directory.clearPartial()
+        try directory.clearPartial()
         return (directory, lock)
     }
 
@@ -112,8 +112,8 @@ struct BackupDirectory: Sendable {
     }
 
     /// What was being written by a process that is gone.
-    private func clearPartial() {
-        for name in StagedDirectory.names(in: partialPath) { unlink(partialPath + "/" + name) }
+    private func clearPartial() throws {
+        for name in try Self.names(in: partialPath) { unlink(partialPath + "/" + name) }
     }
 
     // MARK: locks
@@ -155,9 +155,24 @@ struct BackupDirectory: Sendable {
 
     // MARK: what is there
 
+    /// What is in a directory, sorted; nothing in one that is not there. A directory that cannot be
+    /// read is not empty: whoever took it for that would write over backups, or remove objects.
+    private static func names(in directory: String) throws -> [String] {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
+        } catch {
+            var status = stat()
+            guard stat(directory, &status) != 0, errno == ENOENT else {
+                throw GradDBError(
+                    .io, "cannot read \(directory): \(Database.systemReason(error))")
+            }
+            return []
+        }
+    }
+
     /// Numbers of the manifests that are there, ascending.
-    func manifestNumbers() -> [UInt64] {
-        StagedDirectory.names(in: manifestsPath).compactMap { name in
+    func manifestNumbers() throws -> [UInt64] {
+        try Self.names(in: manifestsPath).compactMap { name in
             guard name.hasSuffix(".jsonl"), let number = UInt64(name.dropLast(6)),
                 manifestPath(number) == "\(manifestsPath)/\(name)"
             else { return nil }
@@ -167,8 +182,8 @@ struct BackupDirectory: Sendable {
 
     /// Calls `body` with each object that is there.
     func forEachObject(_ body: (ObjectName) throws -> Void) throws {
-        for directory in StagedDirectory.names(in: objectsPath) {
-            for name in StagedDirectory.names(in: "\(objectsPath)/\(directory)") {
+        for directory in try Self.names(in: objectsPath) where directory.utf8.count == 2 {
+            for name in try Self.names(in: "\(objectsPath)/\(directory)") {
                 guard let object = ObjectName(name), object.directory == directory else { continue }
                 try body(object)
             }

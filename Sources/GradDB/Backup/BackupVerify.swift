@@ -101,7 +101,7 @@ extension Backup {
 extension BackupDirectory {
     /// - Throws: `.notFound`.
     func requireBackups() throws -> [UInt64] {
-        let numbers = manifestNumbers()
+        let numbers = try manifestNumbers()
         guard !numbers.isEmpty else {
             throw GradDBError(
                 .notFound, "there are no backups at \(path); `gradctl backup create` makes one")

@@ -21,13 +21,13 @@ final class ObjectStore: Sendable {
         var copiedBytes: UInt64 = 0
     }
 
-    init(_ directory: BackupDirectory, options: BackupOptions, limits: FileLimits) {
+    init(_ directory: BackupDirectory, options: BackupOptions, limits: FileLimits) throws {
         self.directory = directory
         self.limits = limits
         isFull = options.isFull
         var known: [ObjectName: StoredObject] = [:]
         // A manifest that cannot be read is no help, and no reason to make no more backups.
-        for number in directory.manifestNumbers().reversed() where known.isEmpty {
+        for number in try directory.manifestNumbers().reversed() where known.isEmpty {
             var found: [ObjectName: StoredObject] = [:]
             guard
                 (try? BackupManifest(number, in: directory, object: { found[$0.name] = $0 })) != nil
