@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import second_reader
-from forgotten_bytes import sought_of
+from forgotten_bytes import Sought, sought_of
 from gradient_files import Files
-from graddb import OK, REPOSITORY, SCALE, Database, finish
+from graddb import OK, REPOSITORY, SCALE, Database, finish, ingest_arguments
 
 sys.path.append(str(REPOSITORY / "Tests" / "faults"))
 
@@ -27,7 +27,7 @@ LAYERS = ["plain:256:f32", "half:256:f16", "brain:256:bf16", "bytes:256:int8", "
           "long:2100:f32"]
 FIELDS = ["text:string", "loss:float"]
 ROWS, CUT = 60, 40
-KILLS = 6 * SCALE
+KILLS = 4 * SCALE
 ASK = ["SELECT row, * FROM t SCORE dot TO '{query}' ALL",
        "SELECT row FROM t SCORE cosine TO '{query}' MEAN ACROSS 'a' PRECONDITION before ALL",
        "SELECT row, text FROM t SCORE self WHERE length(text) > 10 ALL"]
@@ -255,3 +255,38 @@ def test_kills_before_the_clean_up_leave_nothing_behind_it(scene, database, seed
     # A delete that was acknowledged to nobody may have been done: the compaction came after both.
     database.json("gc")
     scene.assert_forgotten(database)
+
+
+@pytest.mark.parametrize("number", range(KILLS // 2))
+def test_what_a_killed_ingest_left_goes_as_well(scene, database, faults, seed, number):
+    """Its files, and what it had written of rows that never were."""
+    chance = random.Random(f"{seed} forgetting killed ingest {number}")
+    vectors = {name: scene.rng.standard_normal((7, int(dims))).astype(np.float32)
+               for name, dims, _ in (layer.split(":") for layer in LAYERS)}
+    rows = [{"id": chance.getrandbits(62) if isinstance(scene.ids[0], int) else random_text(chance, 32),
+             "text": random_text(chance, 40)} for _ in range(7)]
+    sought = Sought()
+    for place, row in enumerate(rows):
+        sought.add("text", row["text"].encode())
+        sought.add("vector", vectors["plain"][place].tobytes())
+        if isinstance(row["id"], str):
+            sought.add("id", row["id"].encode())
+    arguments = ingest_arguments(
+        "t", scene.files.tensors("killed.safetensors", vectors), checkpoint="a",
+        metadata=scene.files.metadata("killed.jsonl", rows))
+    log, copy = scene.directory / "calls-of-ingest", scene.copy("counted")
+    copy.run(*arguments, env=faults.environment(copy.path, log=log)).expect(OK)
+    total = len(calls.numbered(calls.read(log)))
+    log.unlink()
+    shutil.rmtree(copy.path)
+    before = scene.answers(database)
+    finish(database.start(*arguments, env=faults.environment(
+        database.path, at=1 + int(total * (number + chance.random()) / (KILLS // 2)),
+        action=chance.choice(["kill-before", "kill-after"]))))
+    database.json("gc")
+    if database.info("t")["rows"] == ROWS:
+        assert sought.found(database.path) == {}
+        assert scene.answers(database) == before
+    else:
+        assert set(sought.found(database.path)) == set(sought.pieces.values())
+    database.check()
