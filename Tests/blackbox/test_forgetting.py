@@ -222,7 +222,9 @@ def test_a_clean_up_that_is_killed_is_finished_by_the_next(scene, database, faul
     chance = random.Random(f"{seed} forgetting kill {number}")
     scene.up_to_clean_up(database)
     before = scene.answers(database)
-    at = 1 + int(scene.calls_of_clean_up(faults) * (number + chance.random()) / KILLS)
+    # Every other one in the last third, where rows are forgotten and files written anew.
+    share = (number + chance.random()) / KILLS
+    at = 1 + int(scene.calls_of_clean_up(faults) * (0.65 + 0.35 * share if number % 2 else share))
     killed = database.start("gc", "--json", env=faults.environment(
         database.path, at=at, action=chance.choice(["kill-before", "kill-after"])))
     finish(killed)
