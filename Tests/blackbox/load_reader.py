@@ -3,10 +3,10 @@
     python3 -P load_reader.py KIND DATABASE STATEMENTS STOP LOG SEED
 
 KIND is `query` (a gradctl process for each answer), `named` (the same, of a snapshot by its number),
-`shell` (one gradctl for all), or `library` (libgraddb.so in this process, one handle for all; $GRADDB_LIBRARY,
-with the package on PYTHONPATH). STATEMENTS has one with `{at}` on each line. LOG gets JSON lines: when an
-answer was asked for and had, of which snapshot if one was named, and the answers, `[[id, score], …]` each.
-Times are those of the monotonic clock, which all processes share.
+`shell` (one gradctl for all), or `library` (libgraddb.so in this process, one handle for all;
+$GRADDB_LIBRARY, with the package on PYTHONPATH). STATEMENTS has one with `{at}` on each line. LOG gets JSON
+lines: when an answer was asked for and had, of which snapshot if one was named, and the answers,
+`[[id, score], …]` each. Times are those of the monotonic clock, which all processes share.
 """
 
 import json

@@ -305,3 +305,16 @@ def test_check_knows_what_only_older_snapshots_have(table, files):
     table.check()
     (found,) = table.query("FROM t AT 4 SCORE dot TO ROW 'x1' ACROSS 'c' PRECONDITION p TOP 1")
     assert found["id"] in ("x1", "x2")
+
+
+# repair
+
+
+def test_repair_takes_no_preconditioner_of_a_sound_database_for_lost(table, files):
+    """It has no norms of segments that a compaction had replaced before it was made, and that only older
+    snapshots have, nor of other checkpoints' segments."""
+    add(table, files, [100, 101], "a")
+    table.json("compact", "t")
+    table.json("precondition", "t", "--name", "p", "--kind", "diagonal", "--checkpoint", "a")
+    assert table.check()["problems"] == 0
+    assert table.json("repair", "--dry-run").lines[-1]["damaged"] is False
