@@ -77,7 +77,7 @@ package struct PreconditionerDocument: Codable, Equatable, Sendable {
     /// where a compaction has brought them along.
     package func hasNorms(of segment: SegmentDocument) -> Bool {
         parts.contains { $0.checkpoint == segment.checkpoint }
-            && (segment.snapshots.first <= snapshot || segment.norms?.contains(number) ?? false)
+            && (segment.snapshots.contains(snapshot) || segment.norms?.contains(number) ?? false)
     }
 
     /// The parts of a checkpoint, in the order in which its norms lie.
