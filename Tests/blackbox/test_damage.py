@@ -146,6 +146,29 @@ def verify(sound, tmp_path, damages, older, seed):
     assert len(noticed & tables) > len(tables) // 2 and noticed - tables, noticed
 
 
+def is_mark_of_properties(sound, damage):
+    """Whether it is the one bit of a table file that RocksDB believes before it has verified it."""
+    if not damage["file"].endswith(".sst") or damage["bit"] != 7:
+        return False
+    before = (sound.path / damage["file"]).read_bytes()[: damage["at"] + 1]
+    return before.endswith(b"\0\0\0\0\1\0\0\0") and b"value.size" in before[-60:]
+
+
+@pytest.mark.xfail(strict=True, reason="RocksDB aborts in an assertion: it parses the block unverified")
+def test_the_mark_of_a_hash_index_in_the_properties_of_a_record_file(sound, older, tmp_path, seed):
+    """RocksDB reads the properties of a table file without their checksum when it opens the file, and takes
+    the highest bit of their last number for a hash index, which is not there. The process dies; no
+    answer is wrong. A reader would have to verify the properties of all files before RocksDB opens."""
+    damages = [
+        {"file": name, "what": "flip", "at": at, "bit": 7}
+        for name, size in files_of(sound, "*.sst")
+        for at in range(size)
+        if is_mark_of_properties(sound, {"file": name, "at": at, "bit": 7})
+    ]
+    assert damages
+    verify(sound, tmp_path, damages, older, seed)
+
+
 def test_a_flipped_bit_is_never_a_wrong_answer(sound, older, tmp_path, seed):
     chance = random.Random(f"{seed} flips")
     kinds = [files for files in (files_of(sound, kind) for kind in KINDS) if files]
@@ -156,7 +179,9 @@ def test_a_flipped_bit_is_never_a_wrong_answer(sound, older, tmp_path, seed):
         if size:
             # Both ends of a file say what is in it.
             at = chance.choice([chance.randrange(size), max(0, size - 1 - chance.randrange(900))])
-            damages.append({"file": name, "what": "flip", "at": at, "bit": chance.randrange(8)})
+            damage = {"file": name, "what": "flip", "at": at, "bit": chance.randrange(8)}
+            if not is_mark_of_properties(sound, damage):
+                damages.append(damage)
     verify(sound, tmp_path, damages, older, seed)
 
 

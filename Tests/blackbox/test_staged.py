@@ -239,8 +239,9 @@ def test_flipped_bytes_are_refused_naming_the_file(table, parts, seed):
     for path in files_of(table):
         whole = path.read_bytes()
         for _ in range(3):
-            # Of a journal, not the last line: what is wrong there was cut off.
-            end = len(whole) if path.name != "journal" else whole[:-1].rindex(b"\n") + 1
+            # Of a journal, not the last line, nor what parts it from those before: what is wrong there
+            # was cut off.
+            end = len(whole) if path.name != "journal" else whole[:-1].rindex(b"\n")
             bad = bytearray(whole)
             bad[chance.randrange(end)] ^= 1 << chance.randrange(8)
             path.write_bytes(bad)

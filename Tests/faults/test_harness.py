@@ -92,6 +92,11 @@ def test_nothing_that_the_kernel_sees_is_missed(script, faults, name):
     shutil.rmtree(world)
 
 
+def without_readers(files):
+    """Without the lock that the questions after a step have made, which nobody records."""
+    return {path: content for path, content in files.items() if not path.endswith("/readers")}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_replaying_what_was_seen_gives_what_is_there(script, name):
     taken = script.taken[name]
@@ -101,7 +106,7 @@ def test_replaying_what_was_seen_gives_what_is_there(script, name):
         disk.apply(call)
     following = NAMES.index(name) + 1
     there = script.taken[NAMES[following]].world if following < len(NAMES) else script.world
-    assert disk.live() == Disk(there).live()
+    assert without_readers(disk.live()) == without_readers(Disk(there).live())
     # What has no pending changes looks the same after a power failure.
     assert disk.after_power_failure("all") == disk.live()
 

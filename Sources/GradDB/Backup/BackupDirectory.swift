@@ -158,15 +158,21 @@ struct BackupDirectory: Sendable {
     /// What is in a directory, sorted; nothing in one that is not there. A directory that cannot be
     /// read is not empty: whoever took it for that would write over backups, or remove objects.
     private static func names(in directory: String) throws -> [String] {
+        func found() throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
+        }
         do {
-            return try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
+            return try found()
         } catch {
             var status = stat()
-            guard stat(directory, &status) != 0, errno == ENOENT else {
+            if stat(directory, &status) != 0, errno == ENOENT { return [] }
+            // Another process may have made it since.
+            do {
+                return try found()
+            } catch {
                 throw GradDBError(
                     .io, "cannot read \(directory): \(Database.systemReason(error))")
             }
-            return []
         }
     }
 
