@@ -20,14 +20,16 @@ struct TableCheck {
         _ table: Table, _ report: inout Check.Report, _ progress: (UInt64) -> Void
     ) throws {
         let kernels = try KernelSet.chosen()
-        let codecs = try codecs(of: table, kernels)
+        let codecs = try table.codecs(kernels)
         let view = try table.newest
         let dependents = try Dependents(table)
         let problems = report.problems.count
         // What older snapshots have is verified too: all segments, in all their encodings.
         for segment in table.allSegments {
             findings = []
-            let units = units(of: segment, table, codecs)
+            let units = table.blockKeys(of: segment, codecs).compactMap { key in
+                codecs[key.encoding].map { Unit(key: key, kind: $0.kind, codec: $0.codec) }
+            }
             let found = try check(units, segment, table.store, kernels)
             report.blocks += units.count
             report.bytes += found.bytes
@@ -70,39 +72,6 @@ struct TableCheck {
         let key: BlockKey
         let kind: CodecKind
         let codec: any Codec
-    }
-
-    /// Of all encodings that a table ever had, by number.
-    private func codecs(
-        of table: Table, _ kernels: KernelSet
-    ) throws -> [UInt32: (kind: CodecKind, codec: any Codec)] {
-        var codecs: [UInt32: (CodecKind, any Codec)] = [:]
-        for layer in table.layers {
-            for encoding in layer.encodings {
-                codecs[encoding.number] = (
-                    encoding.codec, try table.codec(layer, encoding.codec, kernels)
-                )
-            }
-        }
-        return codecs
-    }
-
-    private func units(
-        of segment: SegmentDocument, _ table: Table,
-        _ codecs: [UInt32: (kind: CodecKind, codec: any Codec)]
-    ) -> [Unit] {
-        (0..<segment.rowGroups).flatMap { group in
-            segment.encodings.flatMap { part in
-                guard let (kind, codec) = codecs[part.encoding] else { return [Unit]() }
-                return (0..<codec.geometry.slabCount).map { slab in
-                    Unit(
-                        key: BlockKey(
-                            table: table.document.table, segment: segment.segment,
-                            rowGroup: UInt32(group), encoding: part.encoding, slab: UInt32(slab)),
-                        kind: kind, codec: codec)
-                }
-            }
-        }
     }
 
     private func check(

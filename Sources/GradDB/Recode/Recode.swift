@@ -99,7 +99,7 @@ private struct Recode {
         let buffer = EncodedRowGroup()
         var rows = 0
         let totalRows = view.segments.reduce(0) { $0 + $1.rows }
-        let content = GroupContent(try ViewContent(view, kernels), threads: options.threads)
+        let content = try ViewContent(view, kernels)
         var sum: UInt64 = 0
         let companions = try zip(commit.segments, view.segments).map { number, base in
             var bytes: UInt64 = 0
@@ -111,7 +111,10 @@ private struct Recode {
                     table: table.document.table, segment: number, rowGroup: UInt32(group),
                     rows: base.rows(ofGroup: group), encodings: [target])
                 try encode(stored, codec, base, group: group, target, into: buffer)
-                sum &+= try content.sums(of: buffer, base, group: group)[encoding.number] ?? 0
+                sum &+=
+                    try content.sums(
+                        of: buffer, base, group: group, threads: options.threads)[encoding.number]
+                    ?? 0
                 try commit.append(buffer)
                 rows += base.rows(ofGroup: group)
                 bytes += buffer.bytesOfEncodings.values.reduce(0, +)

@@ -10,6 +10,8 @@ enum BlockDamage: Sendable {
 
 struct TableDamage {
     let table: Table
+    /// Of all the table's encodings, by number.
+    let codecs: [UInt32: (kind: CodecKind, codec: any Codec)]
     /// Of blocks in all segments and companions.
     private(set) var blocks: [BlockKey: BlockDamage] = [:]
     /// Row groups whose row map is lost, by the base's segment.
@@ -22,18 +24,9 @@ struct TableDamage {
     init(_ table: Table, threads: Int, _ cancellation: Cancellation) throws {
         self.table = table
         let kernels = try KernelSet.chosen()
-        var codecs: [UInt32: (kind: CodecKind, codec: any Codec)] = [:]
-        for layer in table.layers {
-            for encoding in layer.encodings {
-                codecs[encoding.number] = (
-                    encoding.codec, try table.codec(layer, encoding.codec, kernels)
-                )
-            }
-        }
+        codecs = try table.codecs(kernels)
         for segment in table.allSegments {
-            let keys = segment.blockKeys(table.document.table) {
-                codecs[$0]?.codec.geometry.slabCount ?? 0
-            }
+            let keys = table.blockKeys(of: segment, codecs)
             let fixed = codecs
             let found = try Parallel.map(keys.count, threads: threads) { index in
                 try cancellation.check()
@@ -64,8 +57,8 @@ struct TableDamage {
         var lost: Set<Int> = []
         for layer in table.layers {
             for encoding in view.encodings(of: layer) {
-                let codec = try table.codec(layer, encoding.codec, try KernelSet.chosen())
-                for slab in 0..<codec.geometry.slabCount {
+                let slabs = codecs[encoding.number]?.codec.geometry.slabCount ?? 0
+                for slab in 0..<slabs {
                     switch blocks[
                         view.blockKey(encoding, unit.segment, group: unit.group, slab: slab)]
                     {
@@ -104,22 +97,5 @@ struct TableDamage {
             try RowMap.decode($0, count: segment.rows(ofGroup: group), what: "")
         }
         return rows?.allSatisfy { $0 < table.head.nextRow } ?? false
-    }
-}
-
-extension SegmentDocument {
-    /// Keys of the blocks that it holds, ascending.
-    ///
-    /// - Parameter slabs: how many slabs an encoding has.
-    func blockKeys(_ table: UInt32, slabs: (UInt32) -> Int) -> [BlockKey] {
-        (0..<rowGroups).flatMap { group in
-            encodings.flatMap { part in
-                (0..<slabs(part.encoding)).map { slab in
-                    BlockKey(
-                        table: table, segment: segment, rowGroup: UInt32(group),
-                        encoding: part.encoding, slab: UInt32(slab))
-                }
-            }
-        }
     }
 }

@@ -67,16 +67,7 @@ struct BlockRescue {
     }
 
     private func write(_ segment: SegmentDocument) throws {
-        var codecs: [UInt32: any Codec] = [:]
-        for layer in table.layers {
-            for encoding in layer.encodings {
-                codecs[encoding.number] = try table.codec(
-                    layer, encoding.codec, try KernelSet.chosen())
-            }
-        }
-        let keys = segment.blockKeys(table.document.table) {
-            codecs[$0]?.geometry.slabCount ?? 0
-        }.filter { key in
+        let keys = table.blockKeys(of: segment, damage.codecs).filter { key in
             // Of a block with some bad chunks the others can still be read.
             if case .lost? = damage.blocks[key] { false } else { true }
         }

@@ -136,9 +136,7 @@ package struct Repair {
             }
         }
         try DurableFiles.syncDirectory(path)
-        let parent = path.split(separator: "/", omittingEmptySubsequences: true).dropLast()
-        try DurableFiles.syncDirectory(
-            (path.hasPrefix("/") ? "/" : "./") + parent.joined(separator: "/"))
+        try DurableFiles.syncName(of: path)
         return name
     }
 }

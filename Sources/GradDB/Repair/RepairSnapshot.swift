@@ -34,13 +34,7 @@ extension DatabaseWriter {
                 }
             }
             let numbers = Set(broken.map(\.segment))
-            next.segments += table.allSegments.filter {
-                $0.snapshots.isOpen && numbers.contains($0.base ?? $0.segment)
-            }.map { segment in
-                var segment = segment
-                segment.snapshots.set(false, from: next.number)
-                return segment
-            }
+            next.leaveOut(numbers)
             next.preconditioners = unusable.map { preconditioner in
                 var preconditioner = preconditioner
                 preconditioner.snapshots.set(false, from: next.number)

@@ -112,14 +112,7 @@ private final class Compaction {
                 next.segments.append(segment)
             }
         }
-        let gone = Set(plan.targets.flatMap(\.sources).map(\.segment))
-        next.segments += table.allSegments.filter {
-            $0.snapshots.isOpen && gone.contains($0.base ?? $0.segment)
-        }.map { segment in
-            var segment = segment
-            segment.snapshots.set(false, from: next.number)
-            return segment
-        }
+        next.leaveOut(Set(plan.targets.flatMap(\.sources).map(\.segment)))
         try cancellation.check()
         try commit.attach()
         try cancellation.check()

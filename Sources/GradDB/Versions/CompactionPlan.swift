@@ -28,23 +28,24 @@ struct CompactionPlan {
         self.view = view
         for checkpoint in view.checkpoints {
             var chosen: [SegmentDocument] = []
-            var mustBe = false
+            var needing: Set<UInt64> = []
             for segment in view.segments(of: checkpoint) {
                 let needs = try needsCompaction(segment)
-                mustBe = mustBe || needs
+                if needs { needing.insert(segment.segment) }
                 if needs || all || segment.rows < Self.smallGroups * rowsPerGroup {
                     chosen.append(segment)
                 }
             }
             // One small segment by itself gains nothing.
-            guard mustBe || chosen.count > 1 else { continue }
+            guard !needing.isEmpty || chosen.count > 1 else { continue }
             // Norms are kept: what has them is not mixed with what has not.
             let groups = Dictionary(grouping: chosen) { segment in
                 view.preconditioners.filter { $0.hasNorms(of: segment) }.map(\.number)
             }
             for (numbers, sources) in groups.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }
             ) {
-                let isWorthIt = try sources.count > 1 || sources.contains(where: needsCompaction)
+                let isWorthIt =
+                    sources.count > 1 || sources.contains { needing.contains($0.segment) }
                 guard isWorthIt else { continue }
                 targets.append(
                     Target(

@@ -40,7 +40,7 @@ package struct ContentSums: Equatable, Sendable {
         return Catalog.Key.hex(kernels.hash(words))
     }
 
-    /// The empty table has no sums.
+    /// Without the sums of other encodings than these.
     package func restricted(to encodings: Set<UInt32>) -> ContentSums {
         var sums = self
         sums.encodings = self.encodings.filter { encodings.contains($0.key) }

@@ -43,6 +43,15 @@ package struct NextSnapshot {
         sums = newest.document?.sums ?? ContentSums()
     }
 
+    /// Leaves segments out, with their companions.
+    package mutating func leaveOut(_ numbers: Set<UInt64>) {
+        for var segment in table.allSegments
+        where segment.snapshots.isOpen && numbers.contains(segment.base ?? segment.segment) {
+            segment.snapshots.set(false, from: number)
+            segments.append(segment)
+        }
+    }
+
     /// Puts all that changes into a batch.
     func write(to batch: WriteBatch, kernels: KernelSet) throws {
         let id = schema.table

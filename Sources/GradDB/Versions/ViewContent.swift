@@ -34,25 +34,14 @@ package final class ViewContent {
             try live?.contains(row) ?? true ? ids.hash(of: row) : nil
         }
     }
-}
 
-/// The sums of encoded row groups that hold rows of a view.
-package struct GroupContent {
-    private let content: ViewContent
-    private let threads: Int
-
-    package init(_ content: ViewContent, threads: Int) {
-        self.content = content
-        self.threads = threads
-    }
-
-    /// Of the rows that are not deleted, by encoding.
+    /// The sums of an encoded row group that holds rows of the view, those that are deleted left out, by
+    /// encoding.
     package func sums(
-        of encoded: EncodedRowGroup, _ segment: SegmentDocument, group: Int
+        of encoded: EncodedRowGroup, _ segment: SegmentDocument, group: Int, threads: Int
     ) throws -> [UInt32: UInt64] {
         try encoded.contentSums(
-            ids: try content.ids(segment, group: group),
-            checkpoint: content.checkpoint(segment.checkpoint), kernels: content.kernels,
-            threads: threads)
+            ids: try ids(segment, group: group), checkpoint: checkpoint(segment.checkpoint),
+            kernels: kernels, threads: threads)
     }
 }
