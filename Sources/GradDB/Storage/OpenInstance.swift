@@ -12,6 +12,7 @@ struct OpenInstance {
     let families: [ColumnFamily: OpaquePointer]
 
     init(_ path: String, _ mode: RocksStore.Mode, _ options: RocksOptions) throws {
+        try PropertiesMark.check(database: path)
         let names = ColumnFamily.allCases
         var handles = [OpaquePointer?](repeating: nil, count: names.count)
         let familyOptions: [OpaquePointer?] = names.map { options.family($0) }

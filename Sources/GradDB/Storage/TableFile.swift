@@ -19,6 +19,7 @@ final class TableFile: Sendable {
     private static let formatVersion: UInt32 = 5
     /// RocksDB's number for XXH3.
     private static let checksumKind: UInt8 = 4
+    private static let propertiesName = [UInt8]("rocksdb.properties".utf8)
     /// What follows the key in a table file: sequence number and kind of entry, little-endian.
     private static let tagBytes = 8
 
@@ -132,6 +133,23 @@ final class TableFile: Sendable {
             count += 1
         }
         guard max(count, 1) == index.restartCount else { throw malformedIndex }
+    }
+
+    /// Where the properties lie that a table file says it has. Nothing is verified.
+    static func unverifiedProperties(_ bytes: UnsafeRawBufferPointer) -> Range<Int>? {
+        let footer = bytes.count - footerBytes
+        guard footer >= 0 else { return nil }
+        var cursor = TableBytes(bytes, footer + 1..<footer + 41)
+        guard
+            bytes.loadUnaligned(fromByteOffset: footer + 45, as: UInt64.self).littleEndian == magic,
+            let metaindex = TablePlace(&cursor, limit: footer),
+            let entries = TableEntries(bytes, metaindex.range),
+            let place = list(bytes, entries)?.first(where: { $0.key == propertiesName })?.value
+        else { return nil }
+        return place.withUnsafeBytes {
+            var cursor = TableBytes($0, 0..<$0.count)
+            return TablePlace(&cursor, limit: footer)?.range
+        }.flatMap { $0.isEmpty ? nil : $0 }
     }
 
     /// Whether the five bytes behind a block say that it is not compressed, and its checksum.
