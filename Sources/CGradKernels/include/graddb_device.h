@@ -1,0 +1,224 @@
+// What a device is told: plain structures in its memory, and the arguments of its kernels. Shared by
+// the host (Swift, C) and by the kernels (cuda/*.cu, and their twins in device_twin.c). Every kernel
+// takes one of the structures below, by value. Addresses are of device memory. Little-endian.
+//
+// All variants give the same bits as the kernels of the CPU (graddb_kernels.h).
+#ifndef GRADDB_DEVICE_H
+#define GRADDB_DEVICE_H
+
+#ifdef __CUDACC_RTC__
+typedef unsigned char uint8_t;
+typedef unsigned short uint16_t;
+typedef unsigned int uint32_t;
+typedef unsigned long long uint64_t;
+typedef signed char int8_t;
+typedef int int32_t;
+typedef long long int64_t;
+#else
+#include <stdint.h>
+#endif
+
+typedef uint64_t gd_address;
+
+// A row of a slab starts at a multiple of this, and what is behind its last byte, up to the next
+// row, is zero.
+#define GD_ROW_ALIGNMENT 16
+// A slab of an item starts at a multiple of this.
+#define GD_SLAB_ALIGNMENT 256
+// An item's rows start, in the output, at a multiple of this.
+#define GD_FIRST_ALIGNMENT 32
+
+// Numbers as in block headers (format-spec/codecs.md).
+typedef enum gd_codec { GD_F32 = 1, GD_F16 = 2, GD_BF16 = 3, GD_INT8 = 4, GD_INT4 = 5, GD_BIT = 6 } gd_codec;
+
+// As block headers' statistics have it.
+typedef struct gd_statistics {
+    float scale;
+    float residual_norm;
+    double squared_norm;
+} gd_statistics;
+
+// The rows of one row group in one encoding: slab after slab, each slab row after row.
+typedef struct gd_item {
+    gd_address slabs;
+    gd_address statistics;  // gd_statistics for each row
+    uint32_t rows;
+    uint32_t first;  // where its first row lies in the output
+} gd_item;
+
+// Some rows of an item: what a thread block takes at a time.
+typedef struct gd_tile {
+    uint32_t item;
+    uint32_t row;  // the first of them; they end with the item, or after tile_rows
+} gd_tile;
+
+// How a sum becomes a dot product: double(factor * sum + addend) * (double(row's scale) * scale) of
+// integers, the sum itself of floats.
+typedef struct gd_term {
+    int64_t addend;
+    double scale;
+} gd_term;
+
+// One layer and its queries.
+typedef struct gd_layer {
+    uint32_t codec;
+    uint32_t slabs;
+    uint32_t pitch;       // bytes from row to row in all slabs but the last
+    uint32_t last_pitch;  // in the last one
+    int64_t factor;
+    // Elements of queries, one query after the other, `query_stride` bytes apart: int8 for integer
+    // codecs, f32 for floats, in natural order. The elements of slab s start at element
+    // s * (elements in `pitch` bytes); behind the last one there are zeros, to the end of last_pitch.
+    gd_address queries;
+    uint64_t query_stride;
+    gd_address terms;  // gd_term for each query
+    uint32_t query_count;
+    uint32_t zero;
+} gd_layer;
+
+// Bytes from slab to slab of an item.
+static inline uint64_t gd_slab_bytes(uint32_t rows, uint32_t pitch) {
+    return ((uint64_t)rows * pitch + GD_SLAB_ALIGNMENT - 1) / GD_SLAB_ALIGNMENT * GD_SLAB_ALIGNMENT;
+}
+
+// ---- gd_pack: queries in the form that the kernels of a codec want, once per scan and layer ----
+// Grid: (ceil(elements of a query / GD_PACK_ELEMENTS), query_count).
+#define GD_PACK_ELEMENTS 1024
+
+typedef struct gd_pack_args {
+    gd_layer layer;  // `queries` as above
+    gd_address packed;
+} gd_pack_args;
+
+// Bytes of the packed form of a layer's queries; 0 where kernels take them as they are, and gd_pack is
+// not to be called.
+static inline uint64_t gd_packed_bytes(uint32_t codec, uint64_t query_stride, uint32_t query_count) {
+    (void)query_stride;
+    (void)query_count;
+    (void)codec;
+    return 0;
+}
+
+// ---- gd_score_CODEC_1, _few, _many: the dot products of rows and queries ----
+// For each row r of each tile whose bit in `counting` is set, and each query q:
+//   dots[q * stride + item.first + r] = (is_first ? 0.0 : the same) + the layer's dot product.
+// Rows whose bit is not set may be written to or not. Grid: (tile_count, ceil(query_count /
+// queries per block)).
+//
+//   kernel   queries per block   rows of a tile
+//   _1       1                   GD_ROWS_1
+//   _few     GD_QUERIES_FEW      GD_ROWS_FEW
+//   _many    GD_QUERIES_MANY     GD_ROWS_MANY
+#define GD_QUERIES_FEW 8
+#define GD_QUERIES_MANY 128
+#define GD_ROWS_1 32
+#define GD_ROWS_FEW 64
+#define GD_ROWS_MANY 128
+
+typedef struct gd_score_args {
+    gd_layer layer;
+    gd_address packed;  // what gd_pack made; 0 where gd_packed_bytes is
+    gd_address items;
+    gd_address tiles;
+    gd_address counting;  // a bit for each row of the output, in words of 32; 0: all rows count
+    gd_address dots;
+    uint64_t stride;
+    uint32_t is_first;
+    uint32_t tile_count;
+} gd_score_args;
+
+// ---- gd_norms: squared norms ----
+// norms[item.first + r] = (is_first ? 0.0 : the same) + the statistics' squared norm. Grid: item_count.
+typedef struct gd_norms_args {
+    gd_address items;
+    gd_address norms;
+    uint32_t is_first;
+    uint32_t item_count;
+} gd_norms_args;
+
+// ---- gd_cosines: dot products become cosines, in place ----
+// dots[q * stride + r] = norm(r) == 0 ? 0 : dots[...] / (norm(r) * query_norms[q]) with norm(r) the
+// square root of norms[r], for r < rows. Grid: (ceil(rows / GD_THREADS), query_count).
+typedef struct gd_cosines_args {
+    gd_address dots;
+    uint64_t stride;
+    gd_address norms;
+    gd_address query_norms;
+    uint32_t rows;
+    uint32_t query_count;
+} gd_cosines_args;
+
+// ---- selecting: rows that may be among the best ----
+// Launch gd_select_begin once before a scan's first selection, and for each output gd_select_count and
+// gd_select_narrow for pass = 0 ... GD_SELECT_PASSES - 1, and gd_select_take. For each query and end:
+//   floors[2 * q]     a score that at least `top` rows of all outputs so far reach (from below), or
+//                     -infinity;
+//   floors[2 * q + 1] a score that at least `bottom` rows do not exceed, or +infinity.
+// count and narrow raise the floors by what this output has; take appends a gd_candidate for every
+// row that counts and reaches the floor of either end (once, if both). So the union of the candidates
+// of all outputs holds the best rows, whichever order decides between equal scores. -0 equals 0.
+// Where there are more than `capacity`, `found` says how many there were, and only so many are there.
+#define GD_SELECT_BITS 11
+#define GD_SELECT_BINS 2048
+#define GD_SELECT_PASSES 3
+
+typedef struct gd_candidate {
+    uint32_t query;
+    uint32_t row;  // of the output
+    double score;  // as it is in `scores`
+} gd_candidate;
+
+typedef struct gd_select_args {
+    gd_address scores;  // scores[q * stride + r]
+    uint64_t stride;
+    gd_address counting;  // as for gd_score
+    gd_address floors;
+    // Room for passes: GD_SELECT_STATE_BYTES for each query.
+    gd_address state;
+    gd_address candidates;
+    gd_address found;  // u32, set to 0 by gd_select_begin and by whoever has read it
+    uint32_t capacity;
+    uint32_t rows;
+    uint32_t query_count;
+    uint32_t top;
+    uint32_t bottom;
+    uint32_t pass;
+} gd_select_args;
+
+// Two histograms, and the prefix of the key that has been decided, with how many rows are above it.
+#define GD_SELECT_STATE_BYTES (2 * (4 * GD_SELECT_BINS + 16))
+// Grids: begin and narrow (query_count); count and take (ceil(rows / GD_SELECT_ROWS), query_count).
+#define GD_SELECT_ROWS 4096
+
+// Threads of every block of every kernel.
+#define GD_THREADS 256
+
+// ---- limits that benchmarks compare with ----
+// gd_read: reads `bytes` once, as fast as it goes; `result` takes 8 bytes for each block, so that
+// nothing is optimised away. gd_copy: copies them. Grid: any.
+typedef struct gd_stream_args {
+    gd_address source;
+    gd_address target;
+    uint64_t bytes;
+} gd_stream_args;
+// gd_multiply_int8: `rounds` times as many int8 products as fit, added up in registers by the matrix
+// units; `result` takes 4 bytes for each thread. One block does GD_MULTIPLY_PRODUCTS products a round.
+typedef struct gd_multiply_args {
+    gd_address result;
+    uint64_t rounds;
+} gd_multiply_args;
+// 8 warps, 8 accumulators each, of 16 x 8 x 32 products.
+#define GD_MULTIPLY_PRODUCTS (8ull * 8 * 16 * 8 * 32)
+
+// ---- the twins (device_twin.c): the same, in host memory ----
+#ifndef __CUDACC__
+#ifdef __cplusplus
+extern "C" {
+#endif
+// Does what the kernel of that name does, for a whole grid; 0, or 1 where there is none of that name.
+int gd_twin_launch(const char *kernel, uint32_t grid_x, uint32_t grid_y, const void *arguments);
+#ifdef __cplusplus
+}
+#endif
+#endif
+#endif
