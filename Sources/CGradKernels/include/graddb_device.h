@@ -186,7 +186,7 @@ typedef struct gd_select_args {
 } gd_select_args;
 
 // Two histograms, and the prefix of the key that has been decided, with how many rows are above it.
-#define GD_SELECT_STATE_BYTES (2 * (4 * GD_SELECT_BINS + 16))
+#define GD_SELECT_STATE_BYTES 16416  // 2 * (4 * GD_SELECT_BINS + 16)
 // Grids: begin and narrow (query_count); count and take (ceil(rows / GD_SELECT_ROWS), query_count).
 #define GD_SELECT_ROWS 4096
 

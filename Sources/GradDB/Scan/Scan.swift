@@ -5,7 +5,7 @@
 // and one query, and the consumer orders rows by score and row number.
 
 package struct Scan: Sendable {
-    let request: ScanRequest
+    private(set) var request: ScanRequest
     let columns: [ColumnScorer]
     /// By query and column, norms of the queries as they are scored; only where rows may be
     /// excluded by norms.
@@ -29,30 +29,81 @@ package struct Scan: Sendable {
     /// Threads that will call `consume`, each with its own worker number.
     package var workerCount: Int { max(1, min(request.threads, units.count)) }
 
+    /// Whether all scores are as they are defined.
+    var areAllExact: Bool {
+        columns.allSatisfy { column in
+            column.errors.allSatisfy { if case .none = $0 { true } else { false } }
+        }
+    }
+
+    /// The same with fewer threads.
+    func limited(toThreads threads: Int) -> Scan {
+        var limited = self
+        limited.request.threads = threads
+        return limited
+    }
+
     /// Scans everything, or until the deadline. `consume` gets each row group's scores on the
     /// thread that computed them; it must not keep the pointers.
     package func run(
         _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
     ) throws -> ScanCounters {
+        try run(ScanConsumer(groups: consume))
+    }
+
+    /// Scans everything, or until the deadline, on the device that is asked for.
+    package func run(_ consumer: ScanConsumer) throws -> ScanCounters {
         let started = ContinuousClock.now
+        let all = Array(units.indices)
+        var counters: ScanCounters
+        if let use = request.device, use.device.canRun(self) {
+            counters = try run(all, consumer, on: use)
+        } else {
+            counters = try runHere(all, consumer.groups)
+        }
+        EngineMetrics.scanned(counters, since: started)
+        return counters
+    }
+
+    /// Where the device fails, the processor does what is left.
+    private func run(
+        _ units: [Int], _ consumer: ScanConsumer, on use: DeviceUse
+    ) throws -> ScanCounters {
+        var isDone = [Bool](repeating: false, count: units.count)
+        do {
+            return try use.device.run(self, units: units, consumer) { done in
+                for unit in done { isDone[unit] = true }
+            }
+        } catch let error as DeviceError {
+            guard !use.isRequired else { throw GradDBError(.failed, error.message) }
+            var counters = try runHere(units.filter { !isDone[$0] }, consumer.groups)
+            counters.device = DeviceCounters(name: use.device.name)
+            counters.device?.failure = error.message
+            return counters
+        }
+    }
+
+    /// Scans some units on the processor.
+    private func runHere(
+        _ numbers: [Int],
+        _ consume: @escaping @Sendable (_ worker: Int, _ scores: GroupScores) throws -> Void
+    ) throws -> ScanCounters {
         let columns = self.columns.map { $0.batched() }
         let workers = (0..<workerCount).map { ScanWorker(self, columns, number: $0) }
         // Where most rows are passed over, so may their blocks be: better none than too many.
         let isDense = request.filter.map { 3 * $0.count >= Int(request.view.rowLimit) } ?? true
         let prefetch = isDense ? Prefetch(self, order: order) : nil
         defer { prefetch?.stop() }
-        try Parallel.forEach(units.count, threads: workerCount) { turn, worker in
+        try Parallel.forEach(numbers.count, threads: workerCount) { turn, worker in
             try request.cancellation.check()
             if let deadline = request.deadline {
                 // Even the shortest time gives an answer.
                 guard turn < workerCount || ContinuousClock.now < deadline else { return }
             }
             prefetch?.begun(turn)
-            try workers[worker].scan(order(turn)) { scores in try consume(worker, scores) }
+            try workers[worker].scan(numbers[order(turn)]) { scores in try consume(worker, scores) }
         }
-        let counters = workers.reduce(into: ScanCounters()) { $0 += $1.counters }
-        EngineMetrics.scanned(counters, since: started)
-        return counters
+        return workers.reduce(into: ScanCounters()) { $0 += $1.counters }
     }
 
     /// The unit that is scanned at a turn. Under a deadline, those that are left out should be

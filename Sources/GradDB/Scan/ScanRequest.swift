@@ -42,6 +42,9 @@ package struct ScanRequest: Sendable {
     /// order; nil: those of the vectors.
     package var squaredNorms: (@Sendable (ScanUnit) throws -> [Double])?
 
+    /// Where it runs; nil: here, on the processor.
+    package var device: DeviceUse?
+
     package init(
         view: TableView, checkpoint: CheckpointDocument, columns: [ScanColumn],
         queries: [[EncodedQuery]], filter: RowSet?, threads: Int, cancellation: Cancellation
@@ -53,6 +56,18 @@ package struct ScanRequest: Sendable {
         self.filter = filter
         self.threads = threads
         self.cancellation = cancellation
+    }
+}
+
+/// The device that a scan is to run on.
+package struct DeviceUse: Sendable {
+    package var device: any ScanDevice
+    /// Whether the scan fails with the device; else the processor does what is left of it.
+    package var isRequired: Bool
+
+    package init(_ device: any ScanDevice, isRequired: Bool) {
+        self.device = device
+        self.isRequired = isRequired
     }
 }
 
@@ -101,6 +116,8 @@ package struct ScanCounters: Sendable, Equatable {
     /// Payload bytes that were verified and scored.
     package var bytes: UInt64 = 0
     package var multiplications: UInt64 = 0
+    /// What a device did of it; nil where the processor did all.
+    package var device: DeviceCounters?
 
     package init() {}
 
@@ -113,5 +130,35 @@ package struct ScanCounters: Sendable, Equatable {
         left.verifiedBlocks += right.verifiedBlocks
         left.bytes += right.bytes
         left.multiplications += right.multiplications
+        if let device = right.device {
+            left.device = left.device.map { $0 + device } ?? device
+        }
+    }
+}
+
+/// What a device did.
+package struct DeviceCounters: Sendable, Equatable {
+    package var name: String
+    /// Brought to it, and scored where it lay.
+    package var stagedBytes: UInt64 = 0
+    package var residentBytes: UInt64 = 0
+    /// How long copies to it, and its kernels, took; they go on beside each other.
+    package var copySeconds = 0.0
+    package var computeSeconds = 0.0
+    /// Why the processor had to go on in its place.
+    package var failure: String?
+
+    package init(name: String) { self.name = name }
+
+    package static func + (left: Self, right: Self) -> Self {
+        var sum = left
+        if right.name != left.name { sum.name += ", " + right.name }
+        sum.stagedBytes += right.stagedBytes
+        sum.residentBytes += right.residentBytes
+        // Of devices beside each other, the one that took longer; of passes, each.
+        sum.copySeconds += right.copySeconds
+        sum.computeSeconds += right.computeSeconds
+        sum.failure = left.failure ?? right.failure
+        return sum
     }
 }

@@ -28,6 +28,9 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
     /// What this process has verified of `blocks`.
     package let verifiedBlocks = VerifiedBlocks()
     package let keptValues = KeptValues()
+    /// What tells this database from all others there are or were in its place: what is kept outside of
+    /// a handle is kept under it.
+    package let identity: String
     private let instance: OpenInstance
     private let options: RocksOptions
     private let reads: OpaquePointer
@@ -46,6 +49,15 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
             : (try OpenInstance(path, mode, options), nil)
         reads = rocksdb_readoptions_create()
         rocksdb_readoptions_set_verify_checksums(reads, 1)
+        identity = Self.identity(path)
+    }
+
+    /// RocksDB's name for the instance, which copies share, and the directory's place on its disk.
+    private static func identity(_ path: String) -> String {
+        var status = stat()
+        let place = stat(path, &status) == 0 ? "\(status.st_dev) \(status.st_ino)" : path
+        let name = (try? DurableFiles.read(path + "/IDENTITY")) ?? nil
+        return place + " " + String(decoding: name ?? [], as: UTF8.self)
     }
 
     /// Opens so that no file can be taken from under the reader: blocks are mapped here, the files

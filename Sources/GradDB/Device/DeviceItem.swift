@@ -1,0 +1,88 @@
+// How the blocks of one row group and encoding lie in a device's memory: statistics, then slab after
+// slab, without headers and checksums, rows at multiples of sixteen bytes.
+
+import CGradKernels
+
+/// Sizes of the items of one encoding. Pure arithmetic.
+package struct DeviceItemLayout: Equatable, Sendable {
+    package let geometry: SlabGeometry
+    package let bitsPerElement: Int
+
+    package init(_ codec: any Codec) {
+        geometry = codec.geometry
+        bitsPerElement = codec.bitsPerElement
+    }
+
+    package var slabs: Int { geometry.slabCount }
+
+    /// Bytes from row to row.
+    package func pitch(ofSlab slab: Int) -> Int {
+        Self.rounded(geometry.bytes(ofSlab: slab), to: Int(GD_ROW_ALIGNMENT))
+    }
+
+    package func slabBytes(rows: Int, slab: Int) -> Int {
+        Self.rounded(rows * pitch(ofSlab: slab), to: Int(GD_SLAB_ALIGNMENT))
+    }
+
+    package func statisticsBytes(rows: Int) -> Int {
+        Self.rounded(
+            rows * BlockLayout.statisticsBytesPerRow, to: Int(GD_SLAB_ALIGNMENT))
+    }
+
+    /// Where a slab begins within an item.
+    package func offset(ofSlab slab: Int, rows: Int) -> Int {
+        // All slabs but the last are alike.
+        statisticsBytes(rows: rows) + (slab > 0 ? slab * slabBytes(rows: rows, slab: 0) : 0)
+    }
+
+    package func byteCount(rows: Int) -> Int {
+        offset(ofSlab: slabs - 1, rows: rows) + slabBytes(rows: rows, slab: slabs - 1)
+    }
+
+    /// Elements of a query, with the zeros behind the last.
+    package var queryElements: Int {
+        let full = SlabGeometry.slabBytes * 8 / bitsPerElement
+        return (slabs - 1) * full + pitch(ofSlab: slabs - 1) * 8 / bitsPerElement
+    }
+
+    private static func rounded(_ count: Int, to multiple: Int) -> Int {
+        (count + multiple - 1) / multiple * multiple
+    }
+}
+
+/// Which row group of which encoding of which database.
+package struct DeviceItemKey: Hashable, Sendable {
+    /// `RocksStore.identity`: a device outlives handles.
+    package var database: String
+    package var table: UInt32
+    package var encoding: UInt32
+    package var segment: UInt64
+    package var group: UInt32
+}
+
+extension BlockReader {
+    /// Copies rows, and verifies them on the way unless they have been verified before.
+    ///
+    /// - Parameter target: `layout.rows` times `pitch` bytes.
+    /// - Throws: `.corrupt`.
+    borrowing func stage(
+        into target: UnsafeMutableRawPointer, pitch: Int, kernels: KernelSet
+    ) throws {
+        let stride = layout.stride
+        try forEachChunk { chunk in
+            if !isVerified { try verify(chunk, hash: kernels.hash(chunk.bytes)) }
+            guard let source = chunk.bytes.baseAddress else { return }
+            var place = target + chunk.rows.lowerBound * pitch
+            guard pitch != stride else {
+                place.copyMemory(from: source, byteCount: chunk.bytes.count)
+                return
+            }
+            for row in 0..<chunk.rows.count {
+                place.copyMemory(from: source + row * stride, byteCount: stride)
+                (place + stride).initializeMemory(
+                    as: UInt8.self, repeating: 0, count: pitch - stride)
+                place += pitch
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+// A device that blocks are brought to: a GPU, or memory of the host in its place. It keeps what it
+// has between scans, and runs one scan at a time.
+
+import Synchronization
+
+package final class StagedDevice: ScanDevice {
+    private let backend: any DeviceBackend
+    private let memory: Int
+    private let workspace: Monitor<DeviceWorkspace?>
+    /// What `usage` tells without waiting for a scan to end.
+    private let lastUsage = Mutex<Usage>(Usage())
+
+    /// What is kept on the device.
+    package struct Usage: Sendable, Equatable {
+        package var residentBytes = 0
+        package var residentItems = 0
+    }
+
+    /// - Parameter memory: bytes of the device that it may take.
+    package init(_ backend: any DeviceBackend, memory: Int) {
+        self.backend = backend
+        self.memory = memory
+        workspace = Monitor(nil)
+    }
+
+    package var name: String { backend.name }
+
+    package var usage: Usage { lastUsage.withLock { $0 } }
+
+    /// Scans as scores are defined, of whole rows, without a limit of time.
+    package func canRun(_ scan: Scan) -> Bool {
+        scan.request.deadline == nil && scan.areAllExact
+    }
+
+    package func run(
+        _ scan: Scan, units: [Int], _ consumer: ScanConsumer, done: (ArraySlice<Int>) -> Void
+    ) throws -> ScanCounters {
+        try workspace.withLock { workspace in
+            let own = try workspace ?? DeviceWorkspace(backend, memory: memory)
+            workspace = own
+            defer {
+                let usage = Usage(
+                    residentBytes: own.resident.bytes, residentItems: own.resident.count)
+                lastUsage.withLock { $0 = usage }
+            }
+            do {
+                let staged = try StagedScan(
+                    own, scan, threads: max(1, scan.request.threads), consumer)
+                try staged.run(units: units, done: done)
+                return staged.counters
+            } catch let error as DeviceError {
+                // Nothing that is on the device can be relied on.
+                workspace = nil
+                throw error
+            }
+        }
+    }
+
+    /// Gives all memory of the device back.
+    package func reset() {
+        workspace.withLock { $0 = nil }
+        lastUsage.withLock { $0 = Usage() }
+    }
+}
+
+/// Several devices beside each other: row groups are dealt out, the same ones to the same device each
+/// time.
+package final class DeviceGroup: ScanDevice {
+    private let devices: [any ScanDevice]
+
+    /// - Parameter devices: at least one.
+    package init(_ devices: [any ScanDevice]) { self.devices = devices }
+
+    package var name: String { devices.map(\.name).joined(separator: ", ") }
+
+    package func canRun(_ scan: Scan) -> Bool { devices.allSatisfy { $0.canRun(scan) } }
+
+    package func run(
+        _ scan: Scan, units: [Int], _ consumer: ScanConsumer, done: (ArraySlice<Int>) -> Void
+    ) throws -> ScanCounters {
+        let threads = max(1, scan.request.threads / devices.count)
+        let finished = Mutex<[Int]>([])
+        let (devices, share) = (devices, scan.limited(toThreads: threads))
+        let counters = Mutex(ScanCounters())
+        defer { done(finished.withLock { $0 }[...]) }
+        try Parallel.forEach(devices.count, threads: devices.count) { number, _ in
+            let own = units.filter { $0 % devices.count == number }
+            let first = number * threads
+            let part = ScanConsumer(
+                groups: { try consumer.groups(first + $0, $1) }, selection: consumer.selection,
+                selected: { try consumer.selected(first + $0, $1) })
+            let result = try devices[number].run(share, units: own, part) { units in
+                finished.withLock { $0 += units }
+            }
+            counters.withLock { $0 += result }
+        }
+        return counters.withLock { $0 }
+    }
+}
