@@ -215,7 +215,13 @@ typedef struct gd_multiply_args {
 #ifdef __cplusplus
 extern "C" {
 #endif
-// Does what the kernel of that name does, for a whole grid; 0, or 1 where there is none of that name.
+// Why a twin has done nothing.
+#define GD_TWIN_UNKNOWN 1  // there is no kernel of that name
+#define GD_TWIN_NO_MEMORY 2
+#define GD_TWIN_MISUSED 3  // the arguments are not as they are described above
+// Does what the kernel of that name does, for a whole grid, by the calling thread. Returns 0, or one of
+// the above. What a grid does not cover is not done. gd_pack does nothing: twins of scores take
+// `layer.queries`, not what was packed.
 int gd_twin_launch(const char *kernel, uint32_t grid_x, uint32_t grid_y, const void *arguments);
 #ifdef __cplusplus
 }

@@ -27,7 +27,8 @@ package struct DeviceLaunch {
 }
 
 /// What is done in order. Queues go on beside each other; all calls return at once, unless said
-/// otherwise. Whatever a queue is given after an error fails with it.
+/// otherwise. Whatever a device is given after an error of one of its queues fails with that error. When
+/// a queue goes, what it was given is done first.
 package protocol DeviceQueue: AnyObject, Sendable {
     /// - Parameter source: pinned memory, untouched until the copy is done.
     func copy(_ source: UnsafeRawBufferPointer, to target: DeviceAddress) throws
@@ -48,7 +49,7 @@ package protocol DeviceQueue: AnyObject, Sendable {
 package protocol DeviceEvent: AnyObject, Sendable {
     /// Blocks until it has come.
     func wait() throws
-    /// Seconds from another event to this one, once both have come.
+    /// Seconds from another event to this one. Blocks until both have come.
     func seconds(since earlier: any DeviceEvent) throws -> Double
 }
 
@@ -64,8 +65,9 @@ package protocol DeviceBackend: AnyObject, Sendable {
     var processorCount: Int { get }
     /// Bytes of its memory, and those that are free now.
     func memory() throws -> (total: Int, free: Int)
-    /// Aligned to 256 bytes.
+    /// Aligned to 256 bytes. Holds anything.
     func allocate(_ bytes: Int) throws -> DeviceAddress
+    /// Nothing that a queue has still to do uses it.
     func free(_ address: DeviceAddress)
     /// Host memory that copies go to and from without a detour.
     func allocatePinned(_ bytes: Int) throws -> UnsafeMutableRawBufferPointer

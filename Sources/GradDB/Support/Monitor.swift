@@ -1,50 +1,52 @@
-// State that threads wait for: a lock and a condition. The standard library has no condition.
+// A value that threads share, and whose changes they can wait for.
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
-/// Some state that one thread at a time sees, and whose changes others wait for.
-package final class Monitor<State>: @unchecked Sendable {  // the lock guards all of it
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private let changed: UnsafeMutablePointer<pthread_cond_t>
-    private var state: State
+/// A mutex with a condition. Unlike `Mutex` it lets a thread sleep until the value is as it wants it.
+package final class Monitor<Value>: @unchecked Sendable {  // the value is touched under the mutex
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var value: Value
 
-    package init(_ state: State) {
-        self.state = state
-        mutex = .allocate(capacity: 1)
-        changed = .allocate(capacity: 1)
+    package init(_ value: sending Value) {
+        self.value = value
+        mutex.initialize(to: pthread_mutex_t())
+        condition.initialize(to: pthread_cond_t())
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(changed, nil)
+        pthread_cond_init(condition, nil)
     }
 
     deinit {
-        pthread_cond_destroy(changed)
+        pthread_cond_destroy(condition)
         pthread_mutex_destroy(mutex)
-        changed.deallocate()
+        condition.deallocate()
         mutex.deallocate()
     }
 
-    /// Looks at the state, and may change it.
-    package func withLock<R>(_ body: (inout State) throws -> R) rethrows -> R {
-        pthread_mutex_lock(mutex)
-        defer {
-            pthread_cond_broadcast(changed)
-            pthread_mutex_unlock(mutex)
-        }
-        return try body(&state)
-    }
-
-    /// Waits until `body`, which is asked anew after every change, gives something.
-    package func wait<R>(_ body: (inout State) throws -> R?) rethrows -> R {
+    /// Does something with the value, alone. Who waits does not notice.
+    package func withLock<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
-        while true {
-            if let result = try body(&state) {
-                pthread_cond_broadcast(changed)
-                return result
+        return try body(&value)
+    }
+
+    /// Changes the value, and wakes all who wait.
+    package func change<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+        try withLock { value in
+            defer { pthread_cond_broadcast(condition) }
+            return try body(&value)
+        }
+    }
+
+    /// Waits until `body`, called again after every change, gives something.
+    package func wait<Result>(until body: (inout Value) throws -> Result?) rethrows -> Result {
+        try withLock { value in
+            while true {
+                if let result = try body(&value) { return result }
+                pthread_cond_wait(condition, mutex)
             }
-            pthread_cond_wait(changed, mutex)
         }
     }
 }
