@@ -46,10 +46,32 @@ package struct ScanConsumer: Sendable {
     }
 }
 
+/// What the planner knows of a device. Rates are per second.
+package struct DeviceLimits: Sendable, Equatable {
+    /// Bytes that are brought to it.
+    package var bus: Double
+    /// Bytes of its own memory that it scores.
+    package var memory: Double
+    /// Products of a batch.
+    package var products: Double
+    /// Seconds until it can begin.
+    package var start: Double
+    /// Bytes of tables that it has.
+    package var residentBytes = 0
+
+    package init(bus: Double, memory: Double, products: Double, start: Double) {
+        self.bus = bus
+        self.memory = memory
+        self.products = products
+        self.start = start
+    }
+}
+
 /// Something that scans row groups.
 package protocol ScanDevice: AnyObject, Sendable {
     /// As people know it.
     var name: String { get }
+    var limits: DeviceLimits { get }
     /// Whether it can run a scan; another device has to, otherwise.
     func canRun(_ scan: Scan) -> Bool
     /// Scores row groups of a scan.

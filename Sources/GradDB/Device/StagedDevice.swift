@@ -6,6 +6,7 @@ import Synchronization
 package final class StagedDevice: ScanDevice {
     private let backend: any DeviceBackend
     private let memory: Int
+    private let rates: DeviceLimits
     private let workspace: Monitor<DeviceWorkspace?>
     /// What `usage` tells without waiting for a scan to end.
     private let lastUsage = Mutex<Usage>(Usage())
@@ -14,16 +15,29 @@ package final class StagedDevice: ScanDevice {
     package struct Usage: Sendable, Equatable {
         package var residentBytes = 0
         package var residentItems = 0
+        /// Whether it has run a scan.
+        package var hasBegun = false
     }
 
-    /// - Parameter memory: bytes of the device that it may take.
-    package init(_ backend: any DeviceBackend, memory: Int) {
+    /// - Parameters:
+    ///   - memory: bytes of the device that it may take.
+    ///   - rates: what is known of it before its first scan.
+    package init(_ backend: any DeviceBackend, memory: Int, rates: DeviceLimits) {
         self.backend = backend
         self.memory = memory
+        self.rates = rates
         workspace = Monitor(nil)
     }
 
     package var name: String { backend.name }
+
+    package var limits: DeviceLimits {
+        var limits = rates
+        let usage = usage
+        limits.residentBytes = usage.residentBytes
+        if usage.hasBegun { limits.start = 0 }
+        return limits
+    }
 
     package var usage: Usage { lastUsage.withLock { $0 } }
 
@@ -40,7 +54,8 @@ package final class StagedDevice: ScanDevice {
             workspace = own
             defer {
                 let usage = Usage(
-                    residentBytes: own.resident.bytes, residentItems: own.resident.count)
+                    residentBytes: own.resident.bytes, residentItems: own.resident.count,
+                    hasBegun: true)
                 lastUsage.withLock { $0 = usage }
             }
             do {
@@ -73,6 +88,17 @@ package final class DeviceGroup: ScanDevice {
 
     package var name: String { devices.map(\.name).joined(separator: ", ") }
 
+    package var limits: DeviceLimits {
+        devices.dropFirst().reduce(into: devices[0].limits) { sum, device in
+            let limits = device.limits
+            sum.bus += limits.bus
+            sum.memory += limits.memory
+            sum.products += limits.products
+            sum.start = max(sum.start, limits.start)
+            sum.residentBytes += limits.residentBytes
+        }
+    }
+
     package func canRun(_ scan: Scan) -> Bool { devices.allSatisfy { $0.canRun(scan) } }
 
     package func run(
@@ -85,10 +111,13 @@ package final class DeviceGroup: ScanDevice {
         defer { done(finished.withLock { $0 }[...]) }
         try Parallel.forEach(devices.count, threads: devices.count) { number, _ in
             let own = units.filter { $0 % devices.count == number }
+            // Of a scan with fewer threads than devices, two may share a worker's number.
+            let workers = max(1, scan.workerCount)
             let first = number * threads
             let part = ScanConsumer(
-                groups: { try consumer.groups(first + $0, $1) }, selection: consumer.selection,
-                selected: { try consumer.selected(first + $0, $1) })
+                groups: { try consumer.groups((first + $0) % workers, $1) },
+                selection: consumer.selection,
+                selected: { try consumer.selected((first + $0) % workers, $1) })
             let result = try devices[number].run(share, units: own, part) { units in
                 finished.withLock { $0 += units }
             }

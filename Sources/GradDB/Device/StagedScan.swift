@@ -107,6 +107,7 @@ final class StagedScan {
     }
 
     private func scan(_ units: [Int], _ done: (ArraySlice<Int>) -> Void) throws {
+        guard !units.isEmpty else { return }
         try prepare(units)
         var pending: Shipment?
         for range in shipments(units) {

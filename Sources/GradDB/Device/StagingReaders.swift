@@ -47,7 +47,7 @@ final class StagingReaders: Sendable {
     func add(_ pieces: [@Sendable () throws -> Void]) -> Batch {
         let batch = Batch(pieces.count)
         let hasThreads = threads.withLock { !$0.isEmpty }
-        queue.withLock { queue in
+        queue.change { queue in
             // What has been begun is of no use here.
             queue.work.removeFirst(queue.next)
             queue.next = 0
@@ -60,7 +60,7 @@ final class StagingReaders: Sendable {
 
     /// Ends the threads; what has not been begun is left out.
     func stop() {
-        queue.withLock { $0.isEnded = true }
+        queue.change { $0.isEnded = true }
         for thread in threads.withLock({ threads in
             defer { threads = [] }
             return threads
@@ -77,7 +77,7 @@ final class StagingReaders: Sendable {
             }
             guard let work = work.flatMap({ $0 }) else { return }
             let result = Result { try work.body() }
-            work.batch.state.withLock { state in
+            work.batch.state.change { state in
                 state.left -= 1
                 if case .failure(let error) = result, state.failure == nil { state.failure = error }
             }

@@ -19,6 +19,8 @@ public struct QueryOptions: Sendable {
     package var plan: String?
     /// Most queries that are scored together; nil is as many as memory and speed suggest.
     package var queriesPerPart: Int?
+    /// Another device than the processor, which scans may run on.
+    package var device: DeviceUse?
 
     public init() {}
 }

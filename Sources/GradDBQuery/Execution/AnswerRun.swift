@@ -37,6 +37,8 @@ struct AnswerRun {
         self.query = query
         self.ladder = ladder
         self.choice = choice
+        var options = options
+        if !choice.chosen.isOnDevice { options.device = nil }
         self.options = options
         self.deadline = deadline
         isConditionLast = choice.chosen.overshoot != nil
@@ -210,6 +212,9 @@ struct AnswerRun {
     private mutating func handOverLayers(
         _ batch: [Slice], of parts: [Range<Int>], groups: ScoredGroups?, into sink: any ResultSink
     ) throws {
+        // They are few, and a device would be brought whole row groups.
+        var options = options
+        options.device = nil
         var layers = LayerScores(query, filter: filter, groups: groups, options: options)
         let scores = try layers.scores(
             of: batch.map { slice in

@@ -21,6 +21,9 @@ struct RowScorer: Sendable {
         }
     }
 
+    /// Norms of the queries, which a cosine divides by.
+    var norms: [Double] { queryNorms }
+
     private var allQueries: [Int] { Array(queryNorms.indices) }
 
     /// Calls `body` with each answer and the scores of all rows of the group, those that do not

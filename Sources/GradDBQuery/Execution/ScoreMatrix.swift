@@ -32,6 +32,9 @@ struct ScoreMatrix {
 
     init(_ query: BoundQuery, options: QueryOptions) throws {
         self.query = query
+        var options = options
+        // No plan is made that could tell whether it pays.
+        if !(options.device?.isRequired ?? false) { options.device = nil }
         self.options = options
         filter = try query.rows(options)
         groupIndex = try query.grouping.map {

@@ -113,6 +113,7 @@ struct ScoreTableBuilder {
             view: query.view, checkpoint: document, columns: columns, queries: queries,
             filter: filter, threads: options.threads, cancellation: options.cancellation)
         request.squaredNorms = query.squaredNorms(at: document)
+        request.device = options.device
         let scan = try Scan(request)
         passes.append(
             try ScanPass("score", checkpoint: checkpoint) {

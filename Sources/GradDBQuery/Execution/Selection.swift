@@ -76,13 +76,37 @@ struct ScanPass {
         // Rows are those of the widest pass; the others looked at some of them again.
         counters.rows = passes.map(\.counters.rows).max() ?? 0
         let seconds = passes.reduce(0) { $0 + $1.seconds }
+        let device = counters.device.map { $0.facts(seconds: seconds) } ?? []
         return [
             ("rows", .count(counters.rows)), ("row groups", .count(counters.rowGroups)),
             ("skipped", .count(counters.skippedRowGroups)), ("blocks", .count(counters.blocks)),
             ("bytes", .count(Int(counters.bytes))), ("seconds", .number(seconds)),
             ("GB/s", .number(Double(counters.bytes) / max(seconds, 1e-9) / 1e9)),
             ("GMAC/s", .number(Double(counters.multiplications) / max(seconds, 1e-9) / 1e9)),
+        ] + device
+    }
+}
+
+extension DeviceCounters {
+    /// What a device did in so many seconds. Copies and kernels go on beside each other: the overlap is
+    /// the share of the shorter that the other hid.
+    func facts(seconds: Double) -> [(key: String, value: PlanValue)] {
+        var facts: [(key: String, value: PlanValue)] = [("device", .text(name))]
+        if let failure { return facts + [("device failure", .text(failure))] }
+        let shorter = min(copySeconds, computeSeconds)
+        let hidden = copySeconds + computeSeconds - seconds
+        facts += [
+            ("staged bytes", .count(Int(stagedBytes))),
+            ("resident bytes", .count(Int(residentBytes))),
+            ("copy seconds", .number(copySeconds)), ("kernel seconds", .number(computeSeconds)),
+            ("overlap", .number(shorter > 0 ? min(1, max(0, hidden / shorter)) : 0)),
+            ("bus GB/s", .number(Double(stagedBytes) / max(copySeconds, 1e-9) / 1e9)),
+            (
+                "device GB/s",
+                .number(Double(stagedBytes + residentBytes) / max(computeSeconds, 1e-9) / 1e9)
+            ),
         ]
+        return facts
     }
 }
 

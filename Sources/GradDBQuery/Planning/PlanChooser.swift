@@ -46,7 +46,14 @@ struct PlanChooser {
     func choose() throws -> PlanChoice {
         var plans = try plans(.exact)
         var sample: ScoreSample?
-        if parts.route == .running {
+        if let device = options.device, mayUseDevice {
+            let onDevice = plans.map { $0.moved(to: device.device, cost(on: device.device)) }
+            // Whoever names a device wants no other plan.
+            plans = device.isRequired ? onDevice : plans + onDevice
+        }
+        if options.device?.isRequired ?? false, mayUseDevice {
+            // Scores are exact there, at the speed of its memory.
+        } else if parts.route == .running {
             if BoundedSelection.mayPay(
                 ladder.exact, queries: queries, wanted: Int(wanted), rows: Int(passing))
             {
@@ -169,6 +176,25 @@ struct PlanChooser {
         }
     }
 
+    // MARK: devices
+
+    /// Whether there is something to score that a device can.
+    private var mayUseDevice: Bool { query.measure != .`self` && query.budget == nil }
+
+    /// Bytes and seconds of all passes over whole rows on a device, beside each other: reading what is
+    /// not there, scoring, and the products of a batch.
+    private func cost(on device: any ScanDevice) -> Double {
+        let limits = device.limits
+        let passes = Double(parts.parts.count * max(1, query.checkpoints.count))
+        let bytes = rows * Double(ladder.exact.rowBytes)
+        let staged = max(0, bytes - Double(limits.residentBytes))
+        let products = rows * Double(query.layers.reduce(0) { $0 + $1.dims }) * Double(queries)
+        // The first pass leaves on the device what fits there.
+        let reading = max(staged / limits.bus, staged * coldShare / self.limits.disk)
+        let scoring = max(bytes / limits.memory, products / limits.products)
+        return limits.start + max(reading, scoring) + (passes - 1) * scoring
+    }
+
     // MARK: what passes cost
 
     private typealias Cost = (bytes: Double, seconds: Double)
@@ -219,5 +245,16 @@ struct PlanChooser {
         let pairs = rows * groups * Double(queries)
         cost.seconds += limits.pairs(pairs, areEstimated: scoring != .exact)
         return cost
+    }
+}
+
+extension SelectionPlan {
+    /// The same way to an answer on a device.
+    fileprivate func moved(to device: any ScanDevice, _ seconds: Double) -> SelectionPlan {
+        var plan = self
+        plan.name += ", on \(device.name)"
+        plan.isOnDevice = true
+        plan.seconds = seconds
+        return plan
     }
 }

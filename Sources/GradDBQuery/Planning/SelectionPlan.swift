@@ -19,6 +19,8 @@ package struct SelectionPlan: Equatable, Sendable {
     /// Where the condition is asked of rows in the order of their scores, and not of all rows before
     /// they are scored: how many times more rows than are wanted are selected to begin with.
     package var overshoot: Double?
+    /// Whether the scan runs on the device that the options name.
+    package var isOnDevice = false
     /// What it is expected to read of vectors.
     package var bytes: Double
     /// How long it is expected to take.

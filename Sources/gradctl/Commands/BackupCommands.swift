@@ -268,21 +268,14 @@ struct RateOption: ParsableArguments {
     func options(_ globals: GlobalOptions) throws -> BackupOptions {
         var options = BackupOptions()
         options.threads = globals.threadCount
-        options.bytesPerSecond = try rate.map(Self.parse)
-        return options
-    }
-
-    private static func parse(_ text: String) throws -> UInt64 {
-        let units: [Character: UInt64] = ["k": 1000, "K": 1000, "M": 1_000_000, "G": 1_000_000_000]
-        let unit = text.last.flatMap { units[$0] }
-        let digits = unit == nil ? text[...] : text.dropLast()
-        guard !digits.isEmpty, digits.allSatisfy({ $0.isASCII && $0.isNumber }),
-            let number = UInt64(digits), number > 0,
-            case (let bytes, false) = number.multipliedReportingOverflow(by: unit ?? 1)
-        else {
-            throw GradDBError(.usage, "--rate takes bytes a second, such as 200M, not '\(text)'")
+        options.bytesPerSecond = try rate.map { text in
+            guard let bytes = Units.parse(text) else {
+                throw GradDBError(
+                    .usage, "--rate takes bytes a second, such as 200M, not '\(text)'")
+            }
+            return bytes
         }
-        return bytes
+        return options
     }
 }
 

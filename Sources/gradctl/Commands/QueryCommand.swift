@@ -19,6 +19,7 @@ struct QueryCommand: ParsableCommand {
             """)
 
     @OptionGroup var globals: GlobalOptions
+    @OptionGroup var device: DeviceOptions
 
     @Argument(help: "A statement, or - to read statements from standard input.")
     var statement: String?
@@ -50,6 +51,7 @@ struct QueryCommand: ParsableCommand {
     func run() throws {
         var options = try queryOptions(globals, parameters)
         options.plan = plan
+        options.device = try device.use()
         let engine = QueryEngine(try globals.openDatabase(), options: options)
         // All statements are resolved before the first one runs: a wrong name in the last one is
         // not found out after an hour, with half of the answers printed.
@@ -101,6 +103,7 @@ struct ExplainCommand: ParsableCommand {
             """)
 
     @OptionGroup var globals: GlobalOptions
+    @OptionGroup var device: DeviceOptions
 
     @Argument(help: "A statement.") var statement: String
 
@@ -117,6 +120,7 @@ struct ExplainCommand: ParsableCommand {
     func run() throws {
         var options = try queryOptions(globals, parameters)
         options.plan = plan
+        options.device = try device.use()
         let engine = QueryEngine(try globals.openDatabase(), options: options)
         let printer = try AnswerPrinter(format: globals.json ? .jsonl : .table, globals)
         for query in try engine.prepare(script: statement, explain: analyze ? .analyze : .plan) {

@@ -17,6 +17,7 @@ struct ShellCommand: ParsableCommand {
             """)
 
     @OptionGroup var globals: GlobalOptions
+    @OptionGroup var device: DeviceOptions
 
     @Argument(help: "The table that is meant where a statement has no FROM.") var table: String?
 
@@ -29,7 +30,9 @@ struct ShellCommand: ParsableCommand {
         let options = try queryOptions(globals, parameters)
         let database = try globals.openDatabase()
         if let table { _ = try database.table(table) }
-        let status = try Shell(globals, table: table, parameters: options.parameters).run()
+        let shell = Shell(
+            globals, table: table, parameters: options.parameters, device: try device.use())
+        let status = try shell.run()
         try Console.flush()
         if status != 0 { throw ExitCode(status) }
     }

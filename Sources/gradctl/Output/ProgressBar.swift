@@ -62,6 +62,18 @@ enum Units {
         return unit == 0 ? "\(count) B" : "\((value * 10).rounded() / 10) \(units[unit])"
     }
 
+    /// A number of bytes, such as 200M: with k, M or G, powers of 1000; nil for anything else and for 0.
+    static func parse(_ text: String) -> UInt64? {
+        let units: [Character: UInt64] = ["k": 1000, "K": 1000, "M": 1_000_000, "G": 1_000_000_000]
+        let unit = text.last.flatMap { units[$0] }
+        let digits = unit == nil ? text[...] : text.dropLast()
+        guard !digits.isEmpty, digits.allSatisfy({ $0.isASCII && $0.isNumber }),
+            let number = UInt64(digits), number > 0,
+            case (let bytes, false) = number.multipliedReportingOverflow(by: unit ?? 1)
+        else { return nil }
+        return bytes
+    }
+
     static func seconds(_ value: Double) -> String {
         value < 10 ? "\((value * 100).rounded() / 100) s" : "\(Int(value.rounded())) s"
     }

@@ -30,6 +30,8 @@ final class Shell {
     /// Files within files, which `.read` opens.
     var readDepth = 0
 
+    /// Another device than the processor; what it keeps, it keeps between statements.
+    private let device: DeviceUse?
     private var status: Int32 = 0
     private var history: ShellHistory?
     /// Tells the line editor.
@@ -39,8 +41,11 @@ final class Shell {
     static let modes = ["table", "json", "jsonl", "csv", "matrix", "heatmap"]
         .compactMap { OutputFormat(rawValue: $0) }
 
-    init(_ globals: GlobalOptions, table: String?, parameters: [String: String]) {
+    init(
+        _ globals: GlobalOptions, table: String?, parameters: [String: String], device: DeviceUse?
+    ) {
         self.globals = globals
+        self.device = device
         self.parameters = parameters
         defaultTable = table
         mode = globals.json ? .jsonl : .table
@@ -143,6 +148,7 @@ final class Shell {
         options.cancellation = Interruption.cancellation
         options.defaultTable = defaultTable
         options.parameters = parameters
+        options.device = device
         // Opened anew, so that it sees what has been committed since.
         let engine = QueryEngine(try globals.openDatabase(), options: options)
         let printer = try file ?? AnswerPrinter(format: mode, globals)

@@ -1,0 +1,80 @@
+// Which device scans are to run on, as users say it, and the devices of this process.
+
+import Synchronization
+
+/// A device by name.
+public enum DeviceChoice: Equatable, Sendable {
+    /// A GPU where that is expected to be faster.
+    case auto
+    case cpu
+    /// GPUs by number; all where none is named.
+    case gpu([Int])
+    /// Host memory in the part of a GPU's.
+    case staged
+
+    /// Reads `auto`, `cpu`, `gpu`, `gpu:0`, `gpu:0,1` or `staged`.
+    ///
+    /// - Throws: `.usage` for anything else.
+    public init(named text: String) throws {
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        switch (parts[0], parts.count) {
+        case ("auto", 1): self = .auto
+        case ("cpu", 1): self = .cpu
+        case ("staged", 1): self = .staged
+        case ("gpu", 1): self = .gpu([])
+        case ("gpu", 2):
+            let numbers = parts[1].split(separator: ",", omittingEmptySubsequences: false).map {
+                Int($0).flatMap { $0 >= 0 ? $0 : nil }
+            }
+            guard !numbers.contains(nil), Set(numbers).count == numbers.count else { fallthrough }
+            self = .gpu(numbers.compactMap { $0 })
+        default:
+            throw GradDBError.usage(
+                "there is no device '\(text)'; there are auto, cpu, gpu, gpu:N, gpu:N,M and staged")
+        }
+    }
+}
+
+/// The devices that this process uses: what they keep, they keep for all its databases.
+package enum Devices {
+    private static let stagedMemory = 1_000_000_000
+    /// Of memory in one socket, one thread: only orders of magnitude count before it has been measured.
+    private static let stagedRates = DeviceLimits(bus: 4e9, memory: 8e9, products: 5e10, start: 0)
+
+    private struct Key: Hashable {
+        var name: String
+        var memory: Int?
+    }
+
+    private static let known = Mutex<[Key: any ScanDevice]>([:])
+
+    /// The device that is meant; nil: the processor.
+    ///
+    /// - Parameter memory: bytes of each device that may be used.
+    /// - Throws: `.failed` where a device that is named is not there.
+    package static func use(_ choice: DeviceChoice, memory: Int?) throws -> DeviceUse? {
+        switch choice {
+        case .cpu: return nil
+        case .staged:
+            let device: any ScanDevice = known.withLock { known in
+                kept(Key(name: "staged", memory: memory), &known) {
+                    let bytes = memory ?? stagedMemory
+                    return StagedDevice(
+                        HostBackend(memoryBytes: bytes), memory: bytes, rates: stagedRates)
+                }
+            }
+            return DeviceUse(device, isRequired: true)
+        case .auto: return nil
+        case .gpu: throw GradDBError(.failed, "this build has no GPUs")
+        }
+    }
+
+    private static func kept(
+        _ key: Key, _ known: inout [Key: any ScanDevice], _ make: () throws -> any ScanDevice
+    ) rethrows -> any ScanDevice {
+        if let device = known[key] { return device }
+        let device = try make()
+        known[key] = device
+        return device
+    }
+}

@@ -1,0 +1,30 @@
+// --device and --gpu-memory, of commands that score.
+
+import ArgumentParser
+import GradDB
+
+struct DeviceOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Where to score: auto, cpu, gpu, gpu:N, gpu:N,M or staged (default: auto).",
+            valueName: "device"))
+    var device: String?
+
+    @Option(
+        name: .customLong("gpu-memory"),
+        help: ArgumentHelp(
+            "Bytes of each GPU to use, such as 4G (default: most of what is free).",
+            valueName: "bytes"))
+    var memory: String?
+
+    /// The device that is meant; nil: the processor.
+    func use() throws -> DeviceUse? {
+        let bytes = try memory.map { text in
+            guard let bytes = Units.parse(text).flatMap({ Int(exactly: $0) }) else {
+                throw GradDBError(.usage, "--gpu-memory takes bytes, such as 4G, not '\(text)'")
+            }
+            return bytes
+        }
+        return try Devices.use(try DeviceChoice(named: device ?? "auto"), memory: bytes)
+    }
+}
