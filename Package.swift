@@ -25,7 +25,9 @@ let package = Package(
 
         // The inner loops are optimised in every configuration: a debug build of them is
         // fifty times slower and tells a debugger nothing that the scalar twin does not.
-        .target(name: "CGradKernels", cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra"])]),
+        .target(
+            name: "CGradKernels", exclude: ["cuda"],
+            cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra"])]),
 
         .target(
             name: "GradDB",

@@ -82,6 +82,7 @@ static inline uint64_t gd_slab_bytes(uint32_t rows, uint32_t pitch) {
 }
 
 // ---- gd_pack: queries in the form that the kernels of a codec want, once per scan and layer ----
+// Elements of a query: all that a row has room for, up to the end of last_pitch.
 // Grid: (ceil(elements of a query / GD_PACK_ELEMENTS), query_count).
 #define GD_PACK_ELEMENTS 1024
 
@@ -90,13 +91,20 @@ typedef struct gd_pack_args {
     gd_address packed;
 } gd_pack_args;
 
-// Bytes of the packed form of a layer's queries; 0 where kernels take them as they are, and gd_pack is
-// not to be called.
+// Bytes of a plane of a packed query of int4 or bit: plane p has, for byte b of a row, the element that
+// is multiplied with the p-th element of the byte (2 * b + p, or 8 * b + p).
+static inline uint64_t gd_plane_bytes(uint32_t codec, uint64_t query_stride) {
+    const uint64_t planes = codec == GD_BIT ? 8 : codec == GD_INT4 ? 2 : 1;
+    return (query_stride + 16 * planes - 1) / (16 * planes) * 16;
+}
+
+// Bytes of the packed form of a layer's queries: two or eight planes of integers, or doubles for floats;
+// 0 for int8, whose kernels take queries as they are, so that gd_pack is not to be called.
 static inline uint64_t gd_packed_bytes(uint32_t codec, uint64_t query_stride, uint32_t query_count) {
-    (void)query_stride;
-    (void)query_count;
-    (void)codec;
-    return 0;
+    if (codec == GD_INT8) return 0;
+    if (codec == GD_BIT) return 8 * gd_plane_bytes(codec, query_stride) * query_count;
+    if (codec == GD_INT4) return 2 * gd_plane_bytes(codec, query_stride) * query_count;
+    return 2 * query_stride * query_count;
 }
 
 // ---- gd_score_CODEC_1, _few, _many: the dot products of rows and queries ----
@@ -109,11 +117,24 @@ static inline uint64_t gd_packed_bytes(uint32_t codec, uint64_t query_stride, ui
 //   _1       1                   GD_ROWS_1
 //   _few     GD_QUERIES_FEW      GD_ROWS_FEW
 //   _many    GD_QUERIES_MANY     GD_ROWS_MANY
-#define GD_QUERIES_FEW 8
+#define GD_QUERIES_FEW 64
 #define GD_QUERIES_MANY 128
 #define GD_ROWS_1 32
-#define GD_ROWS_FEW 64
-#define GD_ROWS_MANY 128
+#define GD_ROWS_FEW 256
+#define GD_ROWS_MANY 256
+
+// Bytes of dynamic shared memory that a launch has to give (gd_shared_bytes). Above 48 KiB a kernel must
+// be allowed to have them first (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES). A device that has not
+// as many (CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN) scores by the _1 kernels alone.
+#define GD_SHARED_LIMIT 163840
+#define GD_SHARED_INT8_FEW (4 * 128 * (GD_ROWS_FEW + GD_QUERIES_FEW))
+#define GD_SHARED_INT4_FEW (3 * 128 * (GD_ROWS_FEW + 2 * GD_QUERIES_FEW))
+#define GD_SHARED_BIT_FEW (3 * 64 * (GD_ROWS_FEW + 8 * GD_QUERIES_FEW))
+#define GD_SHARED_INT8_MANY (4 * 64 * (GD_ROWS_MANY + GD_QUERIES_MANY))
+#define GD_SHARED_INT4_MANY (4 * 64 * (GD_ROWS_MANY + 2 * GD_QUERIES_MANY))
+#define GD_SHARED_BIT_MANY (2 * 64 * (GD_ROWS_MANY + 8 * GD_QUERIES_MANY))
+#define GD_SHARED_FLOAT_FEW (64 * GD_QUERIES_FEW * 8)
+#define GD_SHARED_FLOAT_MANY (64 * GD_QUERIES_MANY * 8)
 
 typedef struct gd_score_args {
     gd_layer layer;
@@ -185,8 +206,9 @@ typedef struct gd_select_args {
     uint32_t pass;
 } gd_select_args;
 
-// Two histograms, and the prefix of the key that has been decided, with how many rows are above it.
-#define GD_SELECT_STATE_BYTES 16416  // 2 * (4 * GD_SELECT_BINS + 16)
+// For each end: a histogram, and the prefix of the key that has been decided, with how many rows are
+// still wanted of those that have it. 2 * (4 * GD_SELECT_BINS + 16), as a number, which Swift reads.
+#define GD_SELECT_STATE_BYTES 16416
 // Grids: begin and narrow (query_count); count and take (ceil(rows / GD_SELECT_ROWS), query_count).
 #define GD_SELECT_ROWS 4096
 
@@ -209,6 +231,40 @@ typedef struct gd_multiply_args {
 } gd_multiply_args;
 // 8 warps, 8 accumulators each, of 16 x 8 x 32 products.
 #define GD_MULTIPLY_PRODUCTS (8ull * 8 * 16 * 8 * 32)
+
+#ifndef __CUDACC__
+#include <stddef.h>
+#include <string.h>
+
+// What a launch of the kernel of that name needs.
+static inline uint32_t gd_shared_bytes(const char *kernel) {
+    static const struct {
+        const char *name;
+        uint32_t bytes;
+    } needs[] = {
+        {"gd_score_int8_few", GD_SHARED_INT8_FEW}, {"gd_score_int8_many", GD_SHARED_INT8_MANY},
+        {"gd_score_int4_few", GD_SHARED_INT4_FEW}, {"gd_score_int4_many", GD_SHARED_INT4_MANY},
+        {"gd_score_bit_few", GD_SHARED_BIT_FEW},   {"gd_score_bit_many", GD_SHARED_BIT_MANY},
+        {"gd_score_f32_few", GD_SHARED_FLOAT_FEW}, {"gd_score_f32_many", GD_SHARED_FLOAT_MANY},
+        {"gd_score_f16_few", GD_SHARED_FLOAT_FEW}, {"gd_score_f16_many", GD_SHARED_FLOAT_MANY},
+        {"gd_score_bf16_few", GD_SHARED_FLOAT_FEW}, {"gd_score_bf16_many", GD_SHARED_FLOAT_MANY},
+    };
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
+        if (strcmp(kernel, needs[i].name) == 0) return needs[i].bytes;
+    return 0;
+}
+
+// ---- the kernels (cuda/*.cu), compiled ----
+// The text that a driver compiles for its device, ending with a zero byte that `gd_ptx_bytes` does not count.
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern const char gd_ptx[];
+extern const size_t gd_ptx_bytes;
+#ifdef __cplusplus
+}
+#endif
+#endif
 
 // ---- the twins (device_twin.c): the same, in host memory ----
 #ifndef __CUDACC__

@@ -1,0 +1,9 @@
+// The kernels for NVIDIA's GPUs, as text that their driver compiles. tools/gpu/compile_kernels.py writes the
+// file that is taken in here.
+#include "graddb_device.h"
+
+#pragma clang diagnostic ignored "-Wc23-extensions"
+const char gd_ptx[] = {
+#embed "cuda/graddb.ptx" suffix(, 0)
+};
+const size_t gd_ptx_bytes = sizeof gd_ptx - 1;
