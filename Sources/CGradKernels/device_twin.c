@@ -1,5 +1,5 @@
-// The kernels of a device (graddb_device.h), in host memory: what runs where the device is the host,
-// and what the device's own kernels must equal.
+// The kernels of a device (graddb_device.h), in host memory: what runs where the device is the
+// host, and what the device's own kernels must equal.
 #include "device_twin.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-// The twins of the score kernels, by the kernels of the CPU: for a block of queries at a time, which is
-// first brought into the form that those want, the tiles one after the other.
+// The twins of the score kernels, by the kernels of the CPU: for a block of queries at a time, which
+// is first brought into the form that those want, the tiles one after the other.
 #include "device_twin.h"
 
 #include <stdlib.h>
@@ -86,9 +86,24 @@ static size_t packed_part_bytes(const job *job, size_t dims, size_t query_count)
     switch (job->args->layer.codec) {
     case GD_INT8: return is_single ? 0 : batch->packed_bytes_int8(dims, query_count);
     case GD_INT4: return is_single ? dims : batch->packed_bytes_int4(dims, query_count);
-    case GD_BIT: return is_single ? dims / 8 * GK_BIT_PLANES : batch->packed_bytes_bit(dims, query_count);
+    case GD_BIT:
+        return is_single ? dims / 8 * GK_BIT_PLANES : batch->packed_bytes_bit(dims, query_count);
     default: return 0;
     }
+}
+
+// Room for any part of so many queries, or of the rest of them: fewer queries, or dims, may take more.
+static size_t most_packed_bytes(const job *job, size_t query_count, size_t rest) {
+    const gd_layer *layer = &job->args->layer;
+    size_t most = 0;
+    for (size_t index = 0; index < part_count(layer); index++) {
+        const size_t dims = elements(layer, part_at(layer, 0, index).bytes);
+        const size_t all = packed_part_bytes(job, dims, query_count);
+        const size_t last = rest > 0 ? packed_part_bytes(job, dims, rest) : 0;
+        if (all > most) most = all;
+        if (last > most) most = last;
+    }
+    return (most + PACKED_ALIGNMENT - 1) / PACKED_ALIGNMENT * PACKED_ALIGNMENT;
 }
 
 // A single query as the kernels of one query want it.
@@ -128,7 +143,8 @@ static void pack(const job *job) {
 }
 
 // Adds a part's integer products to the sums of a tile.
-static void add_integers(const job *job, const void *rows, size_t row_count, part part, size_t index) {
+static void add_integers(const job *job, const void *rows, size_t row_count, part part,
+                         size_t index) {
     const gk_kernels *kernels = job->kernels;
     const gd_layer *layer = &job->args->layer;
     const size_t dims = elements(layer, part.bytes), count = job->query_count;
@@ -179,7 +195,7 @@ static double dot_product(const job *job, float row_scale, size_t r, size_t row_
 static void score_tile(const job *job, const gd_item *item, size_t first_row, size_t row_count) {
     const gd_score_args *args = job->args;
     const gd_layer *layer = &args->layer;
-    const gd_statistics *statistics = (const gd_statistics *)gd_pointer(item->statistics) + first_row;
+    const gd_statistics *statistics = gd_pointer(item->statistics);
     const size_t first = item->first + first_row;
 
     size_t counting = 0;
@@ -189,18 +205,20 @@ static void score_tile(const job *job, const gd_item *item, size_t first_row, si
     memset(job->sums, 0, row_count * job->query_count * sizeof(int64_t));
     for (size_t index = 0; index < part_count(layer); index++) {
         const part part = part_at(layer, item->rows, index);
-        const void *rows = (const char *)gd_pointer(item->slabs) + part.offset + first_row * part.pitch;
+        const void *rows =
+            (const char *)gd_pointer(item->slabs) + part.offset + first_row * part.pitch;
         if (is_float(layer->codec))
             add_floats(job, rows, row_count, part);
         else
             add_integers(job, rows, row_count, part, index);
     }
     for (size_t q = 0; q < job->query_count; q++) {
-        double *dots = (double *)gd_pointer(args->dots) + (job->first_query + q) * args->stride + first;
+        double *dots = gd_pointer(args->dots);
+        dots += (job->first_query + q) * args->stride + first;
         for (size_t r = 0; r < row_count; r++)
             if (gd_counts(args->counting, first + r))
                 dots[r] = (args->is_first ? 0.0 : dots[r]) +
-                          dot_product(job, statistics[r].scale, r, row_count, q);
+                          dot_product(job, statistics[first_row + r].scale, r, row_count, q);
     }
 }
 
@@ -229,13 +247,12 @@ static int score(job *job, size_t query_count) {
     const gd_item *items = gd_pointer(args->items);
     const gd_tile *tiles = gd_pointer(args->tiles);
     if (!is_aligned(job)) return GD_TWIN_MISUSED;
+    if (query_count == 0) return 0;
 
     const size_t parts = part_count(&args->layer);
-    const part longest = part_at(&args->layer, 0, 0), last = part_at(&args->layer, 0, parts - 1);
-    const size_t dims = elements(&args->layer, longest.bytes > last.bytes ? longest.bytes : last.bytes);
-    const size_t block = query_count < job->variant.block_queries ? query_count : job->variant.block_queries;
-    const size_t bytes = packed_part_bytes(job, dims, block);
-    job->packed_bytes = (bytes + PACKED_ALIGNMENT - 1) / PACKED_ALIGNMENT * PACKED_ALIGNMENT;
+    const size_t most = job->variant.block_queries;
+    const size_t block = query_count < most ? query_count : most;
+    job->packed_bytes = most_packed_bytes(job, block, query_count % block);
     job->packed = aligned_alloc(PACKED_ALIGNMENT, job->packed_bytes * parts + PACKED_ALIGNMENT);
     job->query_sums = malloc(parts * sizeof *job->query_sums);
     job->sums = malloc(job->variant.tile_rows * block * sizeof(int64_t));
@@ -274,14 +291,16 @@ int gd_twin_score(const char *name, uint32_t grid_x, uint32_t grid_y, const gd_s
         if (strncmp(name, codecs[c].name, length) != 0) continue;
         for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
             if (strcmp(name + length, variants[v].name) != 0) continue;
-            if (args->layer.codec != codecs[c].codec || args->layer.slabs == 0) return GD_TWIN_MISUSED;
+            if (args->layer.codec != codecs[c].codec || args->layer.slabs == 0)
+                return GD_TWIN_MISUSED;
             job job = {
                 .kernels = gk_kernels_for(gk_best_variant()),
                 .args = args,
                 .variant = variants[v].variant,
                 .tile_count = gd_covered(args->tile_count, grid_x, 1),
             };
-            return score(&job, gd_covered(args->layer.query_count, grid_y, job.variant.block_queries));
+            return score(&job, gd_covered(args->layer.query_count, grid_y,
+                                          job.variant.block_queries));
         }
     }
     return GD_TWIN_UNKNOWN;

@@ -1,6 +1,6 @@
-// The twins of the selecting kernels: a radix search for the worst score that is still among the best,
-// GD_SELECT_BITS bits of the scores' keys in a pass. The lower bits stay undecided: a floor is the worst
-// score with the bits that were found, so it is reached by a few rows more, never less.
+// The twins of the selecting kernels: a radix search for the worst score that is still among the
+// best, GD_SELECT_BITS bits of the scores' keys in a pass. The lower bits stay undecided: a floor is
+// the worst score with the bits that were found, so it is reached by a few rows more, never less.
 #include "device_twin.h"
 
 #include <math.h>
@@ -37,7 +37,7 @@ static uint64_t key_of(double score, int end) {
     return end == TOP ? key : ~key;
 }
 
-// The worst score whose key begins with the prefix. (Some keys are of no number: those beyond infinity.)
+// The worst score whose key begins with the prefix. (Keys beyond those of infinity are of no number.)
 static double floor_of(uint64_t prefix, int end) {
     const uint64_t sign = (uint64_t)1 << 63;
     const uint64_t key = end == TOP ? prefix << REST_BITS : ~(prefix << REST_BITS);

@@ -63,6 +63,9 @@ static const kernel_check kernel_checks[] = {
     {"add_signed", check_add_signed, 0, 0},
     {"add_scaled", check_add_scaled, 0, 0},
     {"squared_length", check_squared_length, 0, 0},
+    {"the twins of scores", check_twin_score, 0, 0},
+    {"the twins of cosines", check_twin_cosines, 0, 0},
+    {"the twins of selecting", check_twin_select, 0, 0},
 };
 #define KERNEL_CHECKS (sizeof kernel_checks / sizeof *kernel_checks)
 

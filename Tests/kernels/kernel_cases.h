@@ -73,6 +73,9 @@ void check_sketch(kernel_case *c);
 void check_add_signed(kernel_case *c);
 void check_add_scaled(kernel_case *c);
 void check_squared_length(kernel_case *c);
+void check_twin_score(kernel_case *c);
+void check_twin_cosines(kernel_case *c);
+void check_twin_select(kernel_case *c);
 
 // Every half that can be read, and every number halfway between two that can be written.
 void check_all_halves(kernel_case *c);
