@@ -15,7 +15,7 @@ struct DeviceColumn {
     private(set) var addresses: [DeviceAddress] = []
 
     /// More queries than this are a product of matrices.
-    private static let mostFew = 64
+    private static let mostFew = Int(GD_QUERIES_FEW)
 
     init(_ scorer: ColumnScorer) {
         self.scorer = scorer
