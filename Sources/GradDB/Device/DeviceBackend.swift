@@ -72,6 +72,8 @@ package protocol DeviceBackend: AnyObject, Sendable {
     /// Host memory that copies go to and from without a detour.
     func allocatePinned(_ bytes: Int) throws -> UnsafeMutableRawBufferPointer
     func freePinned(_ memory: UnsafeMutableRawBufferPointer)
+    /// Whether it has what the kernel of that name needs (some take more shared memory than others).
+    func canLaunch(_ kernel: String) -> Bool
     func makeQueue() throws -> any DeviceQueue
 }
 

@@ -51,6 +51,8 @@ package final class HostBackend: DeviceBackend {
         memoryOfHost.freePinned(memory)
     }
 
+    package func canLaunch(_ kernel: String) -> Bool { DeviceKernels.argumentBytes[kernel] != nil }
+
     package func makeQueue() throws -> any DeviceQueue {
         try begin(.queue)
         return HostQueue(self)
