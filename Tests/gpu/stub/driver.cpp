@@ -279,12 +279,12 @@ EXPORT Result cuMemFree_v2(uint64_t address) {
     Device *device;
     const Result code = enter("cuMemFree_v2", device);
     if (code == NOT_INITIALIZED || code == INVALID_CONTEXT) return code;
-    std::vector<Stream *> streams;
+    std::vector<std::shared_ptr<Stream>> streams;
     {
         std::lock_guard<std::mutex> lock(device->mutex);
-        streams.assign(device->streams.begin(), device->streams.end());
+        for (const auto &[handle, stream] : device->streams) streams.push_back(stream);
     }
-    for (Stream *stream : streams) stream->finish();
+    for (const auto &stream : streams) stream->finish();
     return device->memory.free(address) ? code : INVALID_VALUE;
 }
 

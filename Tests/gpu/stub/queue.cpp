@@ -29,20 +29,22 @@ static Result give(Stream *stream, Result fault, std::function<Result()> task) {
 EXPORT Result cuStreamCreate(Stream **stream, unsigned) {
     Device *device;
     if (const Result code = enter("cuStreamCreate", device)) return code;
-    *stream = new Stream(device);
+    const auto made = std::make_shared<Stream>(device);
+    *stream = made.get();
     std::lock_guard<std::mutex> lock(device->mutex);
-    device->streams.insert(*stream);
+    device->streams[*stream] = made;
     return OK;
 }
 
 EXPORT Result cuStreamDestroy_v2(Stream *stream) {
     begin("cuStreamDestroy_v2");
+    std::shared_ptr<Stream> last;  // let go of without the lock: it waits for the stream's thread
     Device *device = stream->device;
-    {
-        std::lock_guard<std::mutex> lock(device->mutex);
-        if (device->streams.erase(stream) == 0) return INVALID_HANDLE;
-    }
-    delete stream;
+    std::lock_guard<std::mutex> lock(device->mutex);
+    const auto found = device->streams.find(stream);
+    if (found == device->streams.end()) return INVALID_HANDLE;
+    last = std::move(found->second);
+    device->streams.erase(found);
     return OK;
 }
 

@@ -171,7 +171,7 @@ struct Device {
     Memory memory;
     std::mutex mutex;  // of what follows
     Result lost = OK;
-    std::set<Stream *> streams;
+    std::map<Stream *, std::shared_ptr<Stream>> streams;
     std::set<Event *> events;
     std::set<Module *> modules;
 
