@@ -14,8 +14,18 @@ struct Rows {
     uint64_t output;  // of the tile's first row
 };
 
-inline Rows rows_of_block(const gd_score_args &a, uint32_t tile_rows) {
-    const gd_tile tile = ((const gd_tile *)a.tiles)[blockIdx.x];
+// A block's tile, and which of the groups of queries it takes. Blocks that run at the same time have the
+// same rows, so that these come from the second-level cache to all of them but the first.
+struct Task {
+    uint32_t tile, queries;
+};
+inline Task task_of_block() {
+    const uint64_t number = (uint64_t)blockIdx.y * gridDim.x + blockIdx.x;
+    return {(uint32_t)(number / gridDim.y), (uint32_t)(number % gridDim.y)};
+}
+
+inline Rows rows_of_tile(const gd_score_args &a, uint32_t number, uint32_t tile_rows) {
+    const gd_tile tile = ((const gd_tile *)a.tiles)[number];
     const gd_item item = ((const gd_item *)a.items)[tile.item];
     const uint32_t left = item.rows - tile.row;
     Rows rows;

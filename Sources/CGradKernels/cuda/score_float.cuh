@@ -84,8 +84,9 @@ inline void add_slab(double (&sums)[rows][queries][2], const uint8_t *const (&ro
 template <int codec, int rows, int queries, int depth, int queries_of_block, int tile_rows>
 inline void score_floats(const gd_score_args &a, double *totals) {
     constexpr uint32_t element_bytes = Pair<codec>::element_bytes;
-    const Rows tile = rows_of_block(a, tile_rows);
-    const uint32_t first = blockIdx.y * queries_of_block;
+    const Task task = task_of_block();
+    const Rows tile = rows_of_tile(a, task.tile, tile_rows);
+    const uint32_t first = task.queries * queries_of_block;
     const uint32_t left = a.layer.query_count - first;
     const uint32_t count = left < queries_of_block ? left : queries_of_block;
     const uint32_t own = threadIdx.x % 8 * 2, slot = threadIdx.x / 8;

@@ -2,7 +2,7 @@
 #include "score_matrix.cuh"
 #include "score_one.cuh"
 
-GD_KERNEL __launch_bounds__(GD_THREADS, 3) gd_score_int8_1(GD_ARGUMENTS(gd_score_args) a) { score_one<GD_INT8>(a); }
+GD_KERNEL __launch_bounds__(GD_THREADS, 2) gd_score_int8_1(GD_ARGUMENTS(gd_score_args) a) { score_one<GD_INT8>(a); }
 GD_KERNEL __launch_bounds__(GD_THREADS, 2) gd_score_int4_1(GD_ARGUMENTS(gd_score_args) a) { score_one<GD_INT4>(a); }
 GD_KERNEL __launch_bounds__(GD_THREADS, 2) gd_score_bit_1(GD_ARGUMENTS(gd_score_args) a) { score_one<GD_BIT>(a); }
 

@@ -44,9 +44,10 @@ struct MatrixScore {
     static constexpr int row_turns = B::rows / rows_at_once;
 
     const gd_score_args &a;
-    const Rows &rows;
+    const uint8_t *slabs;
+    uint64_t slab_bytes;
     uint8_t *shared;
-    uint32_t first_query, query_count;
+    uint32_t first_row, first_query, query_count;
     uint32_t counting;  // bit t: in turn t this thread copies bytes of a row that counts
 
     static inline uint8_t *row_place(uint8_t *stage, int piece, int row, int vector) {
@@ -63,7 +64,7 @@ struct MatrixScore {
         const int vector = threadIdx.x % vectors, first = threadIdx.x / vectors;
         const uint32_t at = place.at + vector * 16;
         const bool is_there = at < pitch;
-        const uint8_t *source = rows.slabs + place.slab * rows.slab_bytes + (uint64_t)rows.first * pitch;
+        const uint8_t *source = slabs + place.slab * slab_bytes + (uint64_t)first_row * pitch;
 #pragma unroll(B::planes == 1 ? row_turns : 1)
         for (int turn = 0; turn < row_turns; turn++) {
             const int row = first + turn * rows_at_once;
@@ -189,6 +190,8 @@ struct MatrixScore {
         copies_wait<0>();
         if (is_wide) widen(sums, wide);
 
+        // Not kept until here: all registers are wanted before.
+        const Rows rows = rows_of_tile(a, task_of_block().tile, B::rows);
         float scales[B::row_tiles * 2];
         uint32_t wanted = 0;  // bit i: the row of scales[i] counts
 #pragma unroll
@@ -234,8 +237,9 @@ struct MatrixScore {
 // Scores the block's rows and queries, `B::queries` of them at a time.
 template <typename B, bool is_wide>
 inline void score_matrix(const gd_score_args &a, uint32_t queries_of_block, uint8_t *shared) {
-    const Rows rows = rows_of_block(a, B::rows);
-    const uint32_t first = blockIdx.y * queries_of_block;
+    const Task task = task_of_block();
+    const Rows rows = rows_of_tile(a, task.tile, B::rows);
+    const uint32_t first = task.queries * queries_of_block;
     const uint32_t left = a.layer.query_count - first;
     const uint32_t count = left < queries_of_block ? left : queries_of_block;
 
@@ -249,7 +253,7 @@ inline void score_matrix(const gd_score_args &a, uint32_t queries_of_block, uint
     if (!any_in_block(counting != 0)) return;
     for (uint32_t done = 0; done < count; done += B::queries) {
         const uint32_t queries = count - done < (uint32_t)B::queries ? count - done : B::queries;
-        Score score = {a, rows, shared, first + done, queries, counting};
+        Score score = {a, rows.slabs, rows.slab_bytes, shared, rows.first, first + done, queries, counting};
         score.template run<is_wide>();
     }
 }
@@ -280,11 +284,12 @@ inline void score_few(const gd_score_args &a) {
 template <int codec>
 inline void score_many(const gd_score_args &a) {
     uint8_t *shared = shared_memory();
-    constexpr int stages = codec == GD_BIT ? 2 : 4;
+    constexpr int pieces = codec == GD_INT8 ? 2 : 1;
+    constexpr int stages = codec == GD_INT8 ? 3 : codec == GD_INT4 ? 4 : 2;
     if (needs_wide_sums<codec>(a.layer))
-        score_matrix<Blocking<codec, 2, 4, 2, 1, stages>, true>(a, GD_QUERIES_MANY, shared);
+        score_matrix<Blocking<codec, 2, 4, 2, pieces, stages>, true>(a, GD_QUERIES_MANY, shared);
     else {
-        using B = Blocking<codec, 2, 4, 8, 1, stages>;
+        using B = Blocking<codec, 2, 4, 8, pieces, stages>;
         static_assert(B::rows == GD_ROWS_MANY && B::queries == GD_QUERIES_MANY, "as the host was told");
         static_assert(B::bytes == (codec == GD_INT8   ? GD_SHARED_INT8_MANY
                                    : codec == GD_INT4 ? GD_SHARED_INT4_MANY

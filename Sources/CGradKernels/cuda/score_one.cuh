@@ -68,7 +68,7 @@ template <int codec, int count>
 inline void score_rows_of_warp(const gd_score_args &a, const Rows &rows, const uint32_t (&index)[4], uint32_t wanted,
                                uint32_t query) {
     // Bits have so many sums that there is room for few bytes: the next are loaded while these are added.
-    constexpr int depth = codec == GD_BIT ? 1 : 8 / count < 4 ? 8 / count : 4;
+    constexpr int depth = codec == GD_BIT ? 1 : codec == GD_INT4 && count == 4 ? 2 : 4;
     const uint32_t lane = threadIdx.x % 32;
     uint64_t plane_bytes;
     const uint8_t *planes = query_planes<codec>(a, query, &plane_bytes) + lane * 16;
@@ -114,20 +114,24 @@ inline void score_rows_of_warp(const gd_score_args &a, const Rows &rows, const u
 #pragma unroll
         for (int r = 0; r < count; r++) totals[r] += sums[r].total();
     }
+    // Not kept until here, for the registers.
+    const Task task = task_of_block();
+    const Rows tile = rows_of_tile(a, task.tile, GD_ROWS_1);
 #pragma unroll
     for (int r = 0; r < count; r++) {
 #pragma unroll
         for (int by = 16; by > 0; by /= 2) totals[r] += from_lane_across(totals[r], by);
         if (lane == (uint32_t)r && lane < wanted)
-            add_to_dots(a, query, rows.output + index[r],
-                        scaled(a.layer.factor, ((const gd_term *)a.layer.terms)[query], totals[r],
-                               rows.statistics[index[r]].scale));
+            add_to_dots(a, task.queries, tile.output + index[r],
+                        scaled(a.layer.factor, ((const gd_term *)a.layer.terms)[task.queries], totals[r],
+                               tile.statistics[index[r]].scale));
     }
 }
 
 template <int codec>
 inline void score_one(const gd_score_args &a) {
-    const Rows rows = rows_of_block(a, GD_ROWS_1);
+    const Task task = task_of_block();
+    const Rows rows = rows_of_tile(a, task.tile, GD_ROWS_1);
     uint32_t left = counting_bits(a.counting, rows.output, rows.count);
     // The rows that count, in even shares.
     const uint32_t counting = (uint32_t)count_ones(left);
@@ -142,7 +146,7 @@ inline void score_one(const gd_score_args &a) {
         index[r] = r < wanted ? (uint32_t)lowest_one(left) : index[0];
         left &= left - 1;
     }
-    const uint32_t query = blockIdx.y;
+    const uint32_t query = task.queries;
     if (wanted == 1) score_rows_of_warp<codec, 1>(a, rows, index, wanted, query);
     else if (wanted == 2) score_rows_of_warp<codec, 2>(a, rows, index, wanted, query);
     else score_rows_of_warp<codec, 4>(a, rows, index, wanted, query);

@@ -130,7 +130,7 @@ static inline uint64_t gd_packed_bytes(uint32_t codec, uint64_t query_stride, ui
 #define GD_SHARED_INT8_FEW (4 * 128 * (GD_ROWS_FEW + GD_QUERIES_FEW))
 #define GD_SHARED_INT4_FEW (3 * 128 * (GD_ROWS_FEW + 2 * GD_QUERIES_FEW))
 #define GD_SHARED_BIT_FEW (3 * 64 * (GD_ROWS_FEW + 8 * GD_QUERIES_FEW))
-#define GD_SHARED_INT8_MANY (4 * 64 * (GD_ROWS_MANY + GD_QUERIES_MANY))
+#define GD_SHARED_INT8_MANY (3 * 128 * (GD_ROWS_MANY + GD_QUERIES_MANY))
 #define GD_SHARED_INT4_MANY (4 * 64 * (GD_ROWS_MANY + 2 * GD_QUERIES_MANY))
 #define GD_SHARED_BIT_MANY (2 * 64 * (GD_ROWS_MANY + 8 * GD_QUERIES_MANY))
 #define GD_SHARED_FLOAT_FEW (64 * GD_QUERIES_FEW * 8)
