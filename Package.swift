@@ -1,6 +1,11 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
+// Set by tools/fuzz.sh: builds the fuzz targets too, and the engine with what they watch it by.
+let isFuzzing = Context.environment["GRADDB_FUZZ"] != nil
+let fuzzed: [SwiftSetting] =
+    isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer,address", "-parse-as-library"])] : []
+
 let package = Package(
     name: "GradDB",
     products: [
@@ -36,10 +41,12 @@ let package = Package(
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
-            ]),
+            ],
+            swiftSettings: fuzzed),
         .target(
             name: "GradDBQuery",
-            dependencies: ["GradDB", .product(name: "Logging", package: "swift-log")]),
+            dependencies: ["GradDB", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: fuzzed),
         // The C interface: graddb.h says it, GradDBC does it.
         .systemLibrary(name: "CGradDB"),
         .target(
@@ -73,3 +80,15 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+if isFuzzing {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "GradDB", "GradDBQuery", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/fuzz", exclude: ["README.md", "dictionaries"],
+            swiftSettings: fuzzed,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
+}

@@ -4,7 +4,8 @@
 #   ./tools/test.sh               everything, under 25 minutes on two cores from a clean clone
 #   ./tools/test.sh --nightly     the long campaigns: ten times the kills and flipped bits, and the
 #                                 unit tests' random cases ten times over, with fresh seeds; a
-#                                 million random cases for every kernel variant
+#                                 million random cases for every kernel variant; then six kinds
+#                                 of input are fuzzed for an hour each
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -65,3 +66,12 @@ cat "$faults"
 echo "== Python package =="
 GRADDB_LIBRARY=$PWD/.build/release/libgraddb.so tools/python/environment.sh
 .build/python/bin/python -B -m pytest -q -rs -p no:cacheprovider Tests/python
+
+if [ "$GRADDB_TEST_SCALE" -ge 10 ]; then
+    echo "== fuzzing =="
+    status=0
+    for target in block catalog safetensors npy archive backup-manifest; do
+        tools/fuzz.sh "$target" 3600 || status=1
+    done
+    exit "$status"
+fi

@@ -18,4 +18,7 @@ package final class VerifiedBlocks: Sendable {
             if keys.count < Self.limit { keys.insert(key) }
         }
     }
+
+    /// For who changes blocks under a reader: the fuzzer.
+    package func removeAll() { keys.withLock { $0.removeAll() } }
 }

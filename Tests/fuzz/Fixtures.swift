@@ -1,0 +1,1 @@
+../GradDBTests/Support/Fixtures.swift

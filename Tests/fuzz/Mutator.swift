@@ -1,0 +1,1 @@
+../GradDBTests/Support/Mutator.swift
