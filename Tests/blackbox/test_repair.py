@@ -6,6 +6,7 @@ Damage is done to table files by their column family, which RocksDB writes into 
 import random
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,6 +176,32 @@ def test_a_damaged_catalog_is_left_to_a_backup(damaged):
     result = damaged.run("repair", "--json").expect(CORRUPT)
     assert "backup" in result.error["error"]
     assert not list(damaged.path.parent.glob("db.*"))
+
+
+def test_a_repair_tidies_up_after_repairs_that_died(sound, damaged):
+    """One died while it built, and one before it had named the database that it had set aside: the mark
+    in a directory says which."""
+    building, replaced, empty = (damaged.path.with_name(f"db.repairing-{n}") for n in (1, 2, 3))
+    for left in (building, replaced):
+        shutil.copytree(damaged.path, left)
+    (building / "repairing").touch()
+    (damaged.path / "repairing").touch()
+    (replaced / "staged").mkdir()
+    empty.mkdir()
+    assert damaged.json("repair", "--dry-run").line["set_aside"] is None
+    assert building.exists() and replaced.exists() and empty.exists()
+    summary = damaged.json("repair").line
+    assert not summary["damaged"]
+    named = damaged.path.with_name(Path(summary["set_aside"]).name)
+    assert sorted(damaged.path.parent.glob("db.*")) == [named] and named.name.startswith("db.damaged-")
+    assert not (named / "staged").exists() and not (damaged.path / "repairing").exists()
+    assert answers(Database(named)) == answers(damaged) == answers(sound)
+    # Two of the same second do not get into each other's way.
+    shutil.copytree(named, replaced)
+    table_files(damaged, "blocks")[-1].unlink()
+    damaged.json("repair")
+    assert len(list(damaged.path.parent.glob("db.*"))) == 3
+    assert not replaced.exists()
 
 
 def test_a_writer_keeps_a_repair_out(damaged):

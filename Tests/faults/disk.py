@@ -21,6 +21,7 @@ import random
 from pathlib import Path, PurePosixPath
 
 SECTOR = 512
+RENAME_EXCHANGE = 2
 WEAKNESSES = ("none", "all", "names", "bytes", "sectors", "writes")
 
 
@@ -153,6 +154,13 @@ class Disk:
                            "a": "_allocate", "s": "_sync", "g": "_nothing", "r": "_rename",
                            "l": "_link", "u": "_remove", "d": "_remove", "m": "_make"}[call.kind])(call)  # fmt: skip
 
+    def add(self, directory, name):
+        """Takes over what is below a name, in the world that `directory` is: it is durable."""
+        parts = PurePosixPath(name).parts
+        above = self._find(self.root.joinpath(*parts[:-1]))
+        added = self._load(Path(directory) / name)
+        above.live[parts[-1]] = above.durable[parts[-1]] = added
+
     def _find(self, path):
         node = self.top
         for part in PurePosixPath(path).relative_to(self.root).parts:
@@ -199,9 +207,13 @@ class Disk:
         source, old = self._parent(call.path)
         target, new = self._parent(call.other)
         file = source.live[old]
-        if target.live.get(new) is file:
+        other = target.live.get(new)
+        if other is file:
             return
-        if source is target:
+        if call.flags & RENAME_EXCHANGE:
+            assert source is target, "an exchange between two directories is not modelled"
+            source.change(self.count, {old: other, new: file})
+        elif source is target:
             source.change(self.count, {old: None, new: file})
         else:
             source.change(self.count, {old: None})

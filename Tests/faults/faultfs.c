@@ -538,7 +538,7 @@ static int two_names(enum kind kind, int at, const char *from, int other_at, con
     absolute(other_at, to, other);
     long call = kind == RENAME ? SYS_renameat2 : SYS_linkat;
     if (!is_ours(path) && !is_ours(other)) return syscall(call, at, from, other_at, to, flags);
-    if (flags & ~(kind == RENAME ? RENAME_NOREPLACE : 0)) foreign("rename or link with flags", path);
+    if (flags & ~(kind == RENAME ? RENAME_NOREPLACE | RENAME_EXCHANGE : 0)) foreign("rename or link with flags", path);
     int result;
     LOCKED(PERFORM(result, kind, NULL, path, other, flags, 0, 0, syscall(call, at, from, other_at, to, flags)));
     return result;

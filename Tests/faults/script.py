@@ -3,16 +3,19 @@ all that the commands write). It is run once with every call recorded; what it l
 after each step is kept for the tests, which run steps again with faults."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 import calls
+import worn
 from calls import graddb
 from gradient_files import Files
 from seen import see
 
+DATABASE = "runs/db"
 DIMS = 128
 ROWS = 40
 SHAPES = {"w": (8, 6), "b": (10,)}
@@ -32,6 +35,11 @@ class Step:
     # Whether what it makes is no part of a database that was there: what is done to that later does
     # not make it durable.
     is_outside: bool = False
+    # The database, and what makes it, where it is another one.
+    database: str = DATABASE
+    prepare: Callable | None = None
+    # Whether it is run again also when it has happened: there is nothing left to do for it but to tidy.
+    is_tidy: bool = False
 
     def arguments(self, world, inputs):
         return self._fill(self.words, world, inputs)
@@ -77,6 +85,8 @@ STEPS = [
     Step("backup-restore", "backup restore {world}/backups --into {world}/runs/restored", is_outside=True),
     Step("export", "export t --out {world}/t.gdba", is_outside=True),
     Step("import", "import {world}/t.gdba --as u"),
+    # Of the database as it was before `commit`, and damaged since.
+    Step("repair", "repair", is_outside=True, database=worn.DATABASE, prepare=worn.prepare, is_tidy=True),
 ]  # fmt: skip
 NAMES = [step.name for step in STEPS]
 
@@ -110,6 +120,9 @@ class Script:
         self.taken = {}
         before = self.see(world)
         for step in STEPS:
+            if step.prepare:
+                step.prepare(world, self.taken["commit"].world)
+                before = self.see(world)
             start = self.directory / f"before-{step.name}"
             shutil.copytree(world, start)
             log = self.directory / f"{step.name}.calls"
@@ -123,7 +136,7 @@ class Script:
 
     def arguments(self, step, world, again=False):
         make = step.arguments_again if again else step.arguments
-        return [*make(world, self.inputs), "--db", database(world), "--json"]
+        return [*make(world, self.inputs), "--db", database(world, step), "--json"]
 
     def run(self, step, world, again=False, env=None):
         """Runs a step in a world. Does not look at its status."""
@@ -131,7 +144,7 @@ class Script:
 
     def run_afterwards(self, step, world, env=None):
         arguments = step.arguments_afterwards(world, self.inputs)
-        return graddb.run(*arguments, "--db", database(world), "--json", env=env)
+        return graddb.run(*arguments, "--db", database(world, step), "--json", env=env)
 
     def start(self, step, world, again=False, env=None):
         arguments = self.arguments(step, world, again)
@@ -142,9 +155,9 @@ class Script:
         return Path(shutil.copytree(self.taken[name].world, to))
 
 
-def database(world):
+def database(world, step=None):
     # Neither of the directories above is there before `init`.
-    return Path(world) / "runs/db"
+    return Path(world) / (step.database if step else DATABASE)
 
 
 def write_inputs(directory):

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import worn
 from calls import graddb
 
 # Of every snapshot, every row with every digit of its score, through every checkpoint and codec.
@@ -18,6 +19,10 @@ def see(world, query, env=None):
     """What is there: nothing, a database without a table, or the table with all its answers; the
     same of a database that was restored, and the backups."""
     world = Path(world)
+    if (world / worn.DATABASE).exists():
+        # Nothing else is looked at any more.
+        statements = [statement.replace("{query}", str(query)) for statement in STATEMENTS]
+        return {"worn": worn.see(world / worn.DATABASE, statements, env)}
     seen = see_database(world / "runs/db", query, env)
     restored = world / "runs/restored"
     if restored.exists():
@@ -82,7 +87,7 @@ def timeless(seen):
     seen = json.loads(json.dumps(seen))
     if "archive" in seen:
         seen["archive"] = "there"
-    for part in (seen, seen.get("restored", {})):
+    for part in (seen, seen.get("restored", {}), seen.get("worn", {})):
         for line in [*part.get("snapshots", []), *part.get("staged", [])]:
             line.pop("time", None)
             line.pop("begun", None)

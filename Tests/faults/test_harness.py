@@ -58,7 +58,7 @@ def traced(name, prefix, world):
 
 def plain(path):
     """A path without what differs from run to run."""
-    path = re.sub(r"LOG\.old\.\d+|making-\d+", "…", path)
+    path = re.sub(r"LOG\.old\.\d+|(making|repairing|damaged)-\d+", "…", path)
     return os.path.normpath(re.sub(r"/world[^/]*/", "/world/", path))
 
 

@@ -33,6 +33,8 @@ def disks(script):
     disk.top = Disk(script.directory / "empty").top
     before = {}
     for name, taken in script.taken.items():
+        if taken.step.prepare:
+            disk.add(taken.world, taken.step.database)
         before[name] = copy.deepcopy(disk)
         disk.begin_process()
         for call in taken.calls:

@@ -46,16 +46,21 @@ package struct Repair {
     package func run(dryRun: Bool) throws -> RepairReport {
         var report = RepairReport()
         report.brokenFiles = store.liveFiles().filter { !isWhole($0) }.map(\.name)
-        let aside = "\(path).repairing-\(ProcessInfo.processInfo.processIdentifier)"
-        try? FileManager.default.removeItem(atPath: aside)
-        defer { try? FileManager.default.removeItem(atPath: aside) }
-        try build(in: aside, &report)
+        let place = RepairPlace(path)
+        if !dryRun { report.setAside = place.tidy() }
+        do {
+            try place.begin()
+            try build(in: place.aside, &report)
+        } catch {
+            place.discard()
+            throw error
+        }
         guard report.isDamaged, !dryRun else {
+            place.discard()
             report.snapshots = [:]
             return report
         }
-        try DurableFiles.syncTree(aside)
-        report.setAside = try exchange(aside)
+        report.setAside = try place.exchange()
         return report
     }
 
@@ -67,7 +72,6 @@ package struct Repair {
     // MARK: the new database
 
     private func build(in aside: String, _ report: inout RepairReport) throws {
-        try DurableFiles.makeDirectory(aside)
         let tables = try catalog.documents(Catalog.Key.tables, as: TableDocument.self)
             .map { try Table($0.document, in: store) }
         report.tables = tables.count
@@ -114,30 +118,6 @@ package struct Repair {
                     + "it from a backup (\(error.message))")
         }
         try target.write(batch, sync: true)
-    }
-
-    // MARK: in place of the old one
-
-    /// Returns where the damaged database is now.
-    private func exchange(_ aside: String) throws -> String {
-        let time = Timestamp.now().filter { $0.isNumber }.prefix(14)
-        let name = "\(path).damaged-\(time)"
-        if try DurableFiles.exchange(aside, path) {
-            guard rename(aside, name) == 0 else { throw DurableFiles.failure("rename", aside) }
-        } else {
-            guard rename(path, name) == 0 else { throw DurableFiles.failure("rename", path) }
-            guard rename(aside, path) == 0 else { throw DurableFiles.failure("rename", aside) }
-        }
-        // Staged ingests are no part of the damage: they go on where they are looked for.
-        let staged = "\(name)/staged"
-        if FileManager.default.fileExists(atPath: staged) {
-            guard rename(staged, "\(path)/staged") == 0 else {
-                throw DurableFiles.failure("move", staged)
-            }
-        }
-        try DurableFiles.syncDirectory(path)
-        try DurableFiles.syncName(of: path)
-        return name
     }
 }
 

@@ -57,13 +57,11 @@ struct RepairCommand: ParsableCommand {
     }
 
     private func say(_ report: RepairReport) throws {
-        guard report.isDamaged else {
-            try Console.print("nothing is damaged")
-            return
-        }
         try Console.print(
-            "\(report.vectorsLost.grouped) vectors and \(report.rowsLost.grouped) rows are lost, "
-                + "\(report.rowsRestored.grouped) rows were restored from what is stored twice")
+            report.isDamaged
+                ? "\(report.vectorsLost.grouped) vectors and \(report.rowsLost.grouped) rows are lost, "
+                    + "\(report.rowsRestored.grouped) rows were restored from what is stored twice"
+                : "nothing is damaged")
         for (table, snapshot) in report.snapshots.sorted(by: { $0.key < $1.key }) {
             try Console.print("\(table): snapshot \(snapshot) is without what is lost")
         }
