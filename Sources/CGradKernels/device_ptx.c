@@ -3,7 +3,8 @@
 #include "graddb_device.h"
 
 #pragma clang diagnostic ignored "-Wc23-extensions"
-const char gd_ptx[] = {
+static const char ptx[] = {
 #embed "cuda/graddb.ptx" suffix(, 0)
 };
-const size_t gd_ptx_bytes = sizeof gd_ptx - 1;
+
+const char *gd_device_ptx(void) { return ptx; }

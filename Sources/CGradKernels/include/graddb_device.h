@@ -255,12 +255,11 @@ static inline uint32_t gd_shared_bytes(const char *kernel) {
 }
 
 // ---- the kernels (cuda/*.cu), compiled ----
-// The text that a driver compiles for its device, ending with a zero byte that `gd_ptx_bytes` does not count.
+// The text that a driver compiles for its device (device_ptx.c), ended by a zero.
 #ifdef __cplusplus
 extern "C" {
 #endif
-extern const char gd_ptx[];
-extern const size_t gd_ptx_bytes;
+const char *gd_device_ptx(void);
 #ifdef __cplusplus
 }
 #endif
@@ -279,12 +278,6 @@ extern "C" {
 // the above. What a grid does not cover is not done. gd_pack does nothing: twins of scores take
 // `layer.queries`, not what was packed.
 int gd_twin_launch(const char *kernel, uint32_t grid_x, uint32_t grid_y, const void *arguments);
-
-// ---- the kernels of this build (device_image.c) ----
-// PTX, ended by a zero; NULL where it has none.
-const char *gd_device_image(void);
-// Bytes of dynamic shared memory that a launch of the kernel has to give.
-uint32_t gd_device_shared_bytes(const char *kernel);
 #ifdef __cplusplus
 }
 #endif

@@ -41,6 +41,9 @@ package enum Devices {
     /// Of memory in one socket, one thread: only orders of magnitude count before it has been measured.
     private static let stagedRates = DeviceLimits(bus: 4e9, memory: 8e9, products: 5e10, start: 0)
 
+    /// Of a GPU of the data centre, behind a bus of its time, and its driver's start.
+    static let gpuRates = DeviceLimits(bus: 20e9, memory: 1.2e12, products: 2e14, start: 0.5)
+
     private struct Key: Hashable {
         var name: String
         var memory: Int?
@@ -64,9 +67,36 @@ package enum Devices {
                 }
             }
             return DeviceUse(device, isRequired: true)
-        case .auto: return nil
-        case .gpu: throw GradDBError(.failed, "this build has no GPUs")
+        case .auto:
+            guard CUDALibrary.mayBeThere else { return nil }
+            let device: any ScanDevice = known.withLock { known in
+                kept(Key(name: "auto", memory: memory), &known) {
+                    UnopenedDevice { try gpus([], memory: memory) }
+                }
+            }
+            return DeviceUse(device, isRequired: false)
+        case .gpu(let ordinals):
+            do {
+                return DeviceUse(try gpus(ordinals, memory: memory), isRequired: true)
+            } catch let error as DeviceError {
+                throw GradDBError(.failed, error.message)
+            }
         }
+    }
+
+    /// GPUs by number; none is all of them.
+    private static func gpus(_ ordinals: [Int], memory: Int?) throws -> any ScanDevice {
+        let chosen = try ordinals.isEmpty ? CUDADevices.all().map(\.ordinal) : ordinals
+        let devices = try known.withLock { known in
+            try chosen.map { ordinal in
+                try kept(Key(name: "gpu:\(ordinal)", memory: memory), &known) {
+                    let gpu = try CUDABackend(ordinal: ordinal)
+                    return StagedDevice(
+                        gpu, memory: try memory ?? gpu.memory().free / 5 * 4, rates: gpuRates)
+                }
+            }
+        }
+        return devices.count == 1 ? devices[0] : DeviceGroup(devices)
     }
 
     private static func kept(
@@ -76,5 +106,38 @@ package enum Devices {
         let device = try make()
         known[key] = device
         return device
+    }
+}
+
+/// The GPUs that there may be: asking the driver takes longer than most scans, so it is asked when a
+/// scan is to run there.
+private final class UnopenedDevice: ScanDevice {
+    private let open: @Sendable () throws -> any ScanDevice
+    private let opened = Mutex<Result<any ScanDevice, any Error>?>(nil)
+
+    init(_ open: @escaping @Sendable () throws -> any ScanDevice) { self.open = open }
+
+    private var known: (any ScanDevice)? { opened.withLock { try? $0?.get() } }
+
+    var name: String { known?.name ?? "GPU" }
+    var limits: DeviceLimits {
+        if let known { return known.limits }
+        var limits = Devices.gpuRates
+        // One that is not there is not asked twice.
+        if opened.withLock({ $0 != nil }) { limits.start = .infinity }
+        return limits
+    }
+
+    func canRun(_ scan: Scan) -> Bool { scan.isExactAndWhole }
+
+    func run(
+        _ scan: Scan, units: [Int], _ consumer: ScanConsumer, done: (ArraySlice<Int>) -> Void
+    ) throws -> ScanCounters {
+        let device = try opened.withLock { opened in
+            let result = opened ?? Result { try open() }
+            opened = result
+            return try result.get()
+        }
+        return try device.run(scan, units: units, consumer, done: done)
     }
 }

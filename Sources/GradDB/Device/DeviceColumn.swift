@@ -17,14 +17,17 @@ struct DeviceColumn {
     /// More queries than this are a product of matrices.
     private static let mostFew = Int(GD_QUERIES_FEW)
 
-    init(_ scorer: ColumnScorer) {
+    init(_ scorer: ColumnScorer, on backend: any DeviceBackend) {
         self.scorer = scorer
         layout = DeviceItemLayout(scorer.codec)
         let kind = scorer.column.encoding.codec
         let queries = scorer.queries.count
+        let few = "gd_score_\(kind.rawValue)_few"
+        let many = "gd_score_\(kind.rawValue)_many"
         let suffix: String
         switch queries {
-        case 1: (suffix, queriesPerBlock, rowsPerTile) = ("1", 1, Int(GD_ROWS_1))
+        case _ where queries == 1 || !backend.canLaunch(few) || !backend.canLaunch(many):
+            (suffix, queriesPerBlock, rowsPerTile) = ("1", 1, Int(GD_ROWS_1))
         case ...Self.mostFew:
             (suffix, queriesPerBlock, rowsPerTile) = ("few", Int(GD_QUERIES_FEW), Int(GD_ROWS_FEW))
         default:

@@ -58,6 +58,16 @@ package struct DeviceItemKey: Hashable, Sendable {
     package var encoding: UInt32
     package var segment: UInt64
     package var group: UInt32
+
+    package init(
+        database: String, table: UInt32, encoding: UInt32, segment: UInt64, group: UInt32
+    ) {
+        self.database = database
+        self.table = table
+        self.encoding = encoding
+        self.segment = segment
+        self.group = group
+    }
 }
 
 extension BlockReader {

@@ -41,10 +41,7 @@ package final class StagedDevice: ScanDevice {
 
     package var usage: Usage { lastUsage.withLock { $0 } }
 
-    /// Scans as scores are defined, of whole rows, without a limit of time.
-    package func canRun(_ scan: Scan) -> Bool {
-        scan.request.deadline == nil && scan.areAllExact
-    }
+    package func canRun(_ scan: Scan) -> Bool { scan.isExactAndWhole }
 
     package func run(
         _ scan: Scan, units: [Int], _ consumer: ScanConsumer, done: (ArraySlice<Int>) -> Void

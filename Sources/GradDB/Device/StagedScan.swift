@@ -87,7 +87,7 @@ final class StagedScan {
         self.consumer = consumer
         self.threads = threads
         kernels = try KernelSet.chosen()
-        columns = scan.columns.map { DeviceColumn($0) }
+        columns = scan.columns.map { DeviceColumn($0, on: workspace.backend) }
         readers = StagingReaders(threads: threads)
     }
 

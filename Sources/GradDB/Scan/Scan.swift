@@ -29,11 +29,12 @@ package struct Scan: Sendable {
     /// Threads that will call `consume`, each with its own worker number.
     package var workerCount: Int { max(1, min(request.threads, units.count)) }
 
-    /// Whether all scores are as they are defined.
-    var areAllExact: Bool {
-        columns.allSatisfy { column in
-            column.errors.allSatisfy { if case .none = $0 { true } else { false } }
-        }
+    /// Whether scores are as they are defined, and there is no limit of time.
+    var isExactAndWhole: Bool {
+        request.deadline == nil
+            && columns.allSatisfy { column in
+                column.errors.allSatisfy { if case .none = $0 { true } else { false } }
+            }
     }
 
     /// The same with fewer threads.

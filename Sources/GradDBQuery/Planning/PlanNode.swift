@@ -32,6 +32,12 @@ public struct PlanNode: Sendable {
         self.inputs = inputs
     }
 
+    /// What happened under a name, here or at what feeds it.
+    func fact(_ key: String) -> String? {
+        if let fact = actual.first(where: { $0.key == key }) { return fact.value.text }
+        return inputs.lazy.compactMap { $0.fact(key) }.first
+    }
+
     /// The tree as text: an operator with its details, below it what is expected and what
     /// happened, below that its inputs, indented.
     public var rendered: String { lines(prefix: "", continuation: "").joined(separator: "\n") }

@@ -8,6 +8,9 @@ public struct QueryPlan: Sendable {
     public internal(set) var root: PlanNode
     package var choice: PlanChoice
 
+    /// Why a device failed, in whose place the processor went on; nil where none did.
+    package var deviceFailure: String? { root.fact("device failure") }
+
     /// The tree as text, and below it the plans that were rejected.
     public var rendered: String {
         let chosen = choice.chosen

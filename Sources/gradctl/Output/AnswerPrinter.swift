@@ -21,11 +21,13 @@ struct AnswerPrinter {
     private let output: any TextOutput
     /// What `--out` says.
     private let path: String?
+    private let globals: GlobalOptions
 
     /// - Parameter path: of the file that answers go to; nil is standard output.
     init(format: OutputFormat, to path: String? = nil, _ globals: GlobalOptions) throws {
         self.format = format
         self.path = path
+        self.globals = globals
         let noColor = ProcessInfo.processInfo.environment["NO_COLOR"] ?? ""
         useColor = Console.isOutputTerminal && !globals.noColor && noColor.isEmpty
         switch (format, path) {
@@ -63,6 +65,9 @@ struct AnswerPrinter {
             case .json: JSONPrinter(to: output, asArray: true)
             }
         let plan = try engine.run(query, into: printer)
+        if let failure = plan.deviceFailure {
+            globals.note("\(failure); the processor did what was left")
+        }
         if query.isPlan {
             try print(plan, statement: query.text)
         } else {

@@ -26,7 +26,7 @@ struct CUDABackendTests {
         #expect(devices.map(\.bus) == ["0000:a0:00.0", "0000:a1:00.0", "0000:a2:00.0"])
         #expect(devices.allSatisfy { $0.name == "Stub GPU" && $0.memoryBytes == 123_456_789 })
         #expect(devices[0].capabilityMajor == 9 && devices[0].processorCount == 2)
-        let last = try CUDABackend(ordinal: 2, library, image: StubDriver.image)
+        let last = try CUDABackend(ordinal: 2, library)
         #expect(last.ordinal == 2)
         try DeviceChecks.bytesComeBack(last)
     }
@@ -35,7 +35,7 @@ struct CUDABackendTests {
     @Test func devicesAreApart() throws {
         let library = try StubDriver.library(["DEVICES": "2", "DELAY": "100"])
         let devices = try (0..<2).map {
-            try CUDABackend(ordinal: $0, library, image: StubDriver.image)
+            try CUDABackend(ordinal: $0, library)
         }
         try Parallel.forEach(8, threads: 8) { index, _ in
             try DeviceChecks.eventsKeepQueuesInOrder(devices[index % 2])
@@ -53,7 +53,7 @@ struct CUDABackendTests {
         let log = TemporaryDirectory()
         let library = try StubDriver.library(["LOG": log.file("calls")])
         func use() throws {
-            let device = try CUDABackend(ordinal: 0, library, image: StubDriver.image)
+            let device = try CUDABackend(ordinal: 0, library)
             try DeviceChecks.bytesComeBack(device)
             try DeviceChecks.eventsKeepQueuesInOrder(device)
         }
@@ -110,7 +110,6 @@ struct CUDABackendTests {
     // ---- kernels ----
 
     @Test func kernelsThatDoNotCompileShowTheLog() throws {
-        guard gd_device_image() == nil || StubDriver.image == nil else { return }
         let error = #expect(throws: DeviceError.self) {
             _ = try StubDriver.device(image: "this is nothing")
         }
@@ -132,7 +131,7 @@ struct CUDABackendTests {
     @Test func kernelsWithoutTheirSharedMemoryAreLeftOut() throws {
         let device = try StubDriver.device(["SHARED": "49152"])
         for kernel in DeviceKernels.argumentBytes.keys {
-            #expect(device.canLaunch(kernel) == (gd_device_shared_bytes(kernel) <= 49_152))
+            #expect(device.canLaunch(kernel) == (gd_shared_bytes(kernel) <= 49_152))
         }
         #expect(!device.canLaunch("gd_nothing"))
     }
@@ -189,7 +188,7 @@ struct CUDABackendTests {
     @Test func aLostDeviceCanBeOpenedAgain() throws {
         let library = try StubDriver.library(["FAIL": "cuLaunchKernel:1"])
         func use() throws {
-            let device = try CUDABackend(ordinal: 0, library, image: StubDriver.image)
+            let device = try CUDABackend(ordinal: 0, library)
             try DeviceChecks.eventsKeepQueuesInOrder(device)
         }
         #expect(throws: DeviceError.self) { try use() }

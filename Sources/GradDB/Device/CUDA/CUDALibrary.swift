@@ -23,9 +23,17 @@ package final class CUDALibrary: Sendable {
     package static func standard() throws -> CUDALibrary { try loaded.get() }
 
     private static let loaded = Result<CUDALibrary, any Error> {
-        let named = getenv("GRADDB_CUDA_LIBRARY").map { String(cString: $0) } ?? ""
-        return try CUDALibrary(path: named.isEmpty ? "libcuda.so.1" : named)
+        try CUDALibrary(path: standardPath)
     }
+
+    private static var standardPath: String {
+        let named = getenv("GRADDB_CUDA_LIBRARY").map { String(cString: $0) } ?? ""
+        return named.isEmpty ? "libcuda.so.1" : named
+    }
+
+    /// Whether there is a library of that name. Nothing in it is called: to start a driver takes longer
+    /// than most scans.
+    package static var mayBeThere: Bool { dlopen(standardPath, RTLD_LAZY | RTLD_LOCAL) != nil }
 
     /// - Throws: `.absent` where it is not there, is too old, or finds no GPU.
     package init(path: String) throws {

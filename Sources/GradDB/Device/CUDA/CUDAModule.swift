@@ -66,15 +66,9 @@ final class CUDAModule: Sendable {
             let lines = text.split(separator: "\n").prefix(3).joined(separator: "; ")
             return "compiling GradDB's kernels" + (lines.isEmpty ? "" : " (\(lines))")
         }
-        guard let embedded = gd_device_image() else {
-            guard let image else {
-                throw DeviceError(.absent, "this build of GradDB has no kernels for GPUs")
-            }
-            try context.call(describe()) { load(image, $0) }
-            return CUDAHandle(module)
-        }
         try context.call(describe()) { functions in
-            image.map { load($0, functions) } ?? load(embedded, functions)
+            guard let image else { return load(gd_device_ptx(), functions) }
+            return load(image, functions)
         }
         return CUDAHandle(module)
     }
@@ -83,7 +77,7 @@ final class CUDAModule: Sendable {
     private static func kernel(
         _ name: String, _ module: CUDAHandle, _ context: CUDAContext
     ) throws -> Kernel? {
-        let sharedBytes = gd_device_shared_bytes(name)
+        let sharedBytes = gd_shared_bytes(name)
         guard sharedBytes <= max(context.device.sharedBytes, Int(ordinarySharedBytes)) else {
             return nil
         }
