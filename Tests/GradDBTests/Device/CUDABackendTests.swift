@@ -5,7 +5,7 @@ import Foundation
 import GradDB
 import Testing
 
-@Suite(.enabled(if: StubDriver.canBeBuilt, "the stub of the driver needs python3 and g++"))
+@Suite(.enabled(if: StubDriver.canBeBuilt, "the stub of the driver is built by Python"))
 struct CUDABackendTests {
     @Test(arguments: ["0", "300"]) func doesWhatADeviceDoes(delay: String) throws {
         let device = try StubDriver.device(["MEMORY": "1048576", "DELAY": delay])
@@ -62,6 +62,10 @@ struct CUDABackendTests {
         #expect(calls.contains("cuDevicePrimaryCtxRelease_v2"))
         #expect(calls.contains("cuLaunchKernel gd_copy 1 1"))
         #expect(!calls.contains("left behind"), "\(calls)")
+    }
+
+    @Test func aChildOfTheProcessIsRefused() throws {
+        try DeviceChecks.childrenAreRefused(StubDriver.device())
     }
 
     // ---- no device ----

@@ -1,6 +1,7 @@
 // What every device must do, whatever it is: the tests of each call these.
 
 import CGradKernels
+import Foundation
 import GradDB
 import Testing
 
@@ -198,5 +199,39 @@ enum DeviceChecks {
             _ = #expect(throws: DeviceError.self) { try queue.copy(bytes, to: memory) }
         }
         try bytesComeBack(device)
+    }
+
+    /// After a fork the parent's threads and contexts are not the child's: every call fails at once, and
+    /// lets go of things without waiting.
+    static func childrenAreRefused(_ device: any DeviceBackend) throws {
+        let memory = try device.allocate(256)
+        defer { device.free(memory) }
+        var queue: (any DeviceQueue)? = try device.makeQueue()
+        try queue?.fill(memory, bytes: 256, with: 1)
+        let event = try queue?.record()
+        try queue?.finish()
+        // Swift does not offer fork: the child may meet locks that other threads held. It tries again
+        // where it was stopped for that.
+        typealias Fork = @convention(c) () -> pid_t
+        let fork = unsafeBitCast(try #require(dlsym(nil, "fork")), to: Fork.self)
+        for _ in 0..<5 {
+            let child = fork()
+            if child == 0 {
+                alarm(5)
+                var refused: Int32 = 0
+                do { try queue?.finish() } catch is DeviceError { refused += 1 } catch {}
+                do { _ = try device.allocate(1) } catch is DeviceError { refused += 1 } catch {}
+                do { try event?.wait() } catch is DeviceError { refused += 1 } catch {}
+                queue = nil
+                _exit(refused)
+            }
+            var status: Int32 = 0
+            while waitpid(child, &status, 0) < 0 && errno == EINTR {}
+            if status & 0x7F == SIGALRM { continue }
+            #expect(status >> 8 == 3 && status & 0x7F == 0, "the child's status is \(status)")
+            try queue?.finish()
+            return
+        }
+        Issue.record("the child never ended")
     }
 }

@@ -124,6 +124,10 @@ import Testing
         if let after { #expect(throws: DeviceError.self) { try after.wait() } }
     }
 
+    @Test func aChildOfTheProcessIsRefused() throws {
+        try DeviceChecks.childrenAreRefused(device())
+    }
+
     @Test func argumentsThatAreNoneFail() throws {
         let device = device()
         let queue = try device.makeQueue()

@@ -11,10 +11,9 @@ enum StubDriver {
     /// Where it lies; or what its build said.
     private static let built = Result<String, any Error> { try build(without: nil) }
 
-    static let canBeBuilt = ["python3", "g++"].allSatisfy { tool in
-        ["/usr/bin", "/usr/local/bin", "/bin"].contains {
-            FileManager.default.isExecutableFile(atPath: "\($0)/\(tool)")
-        }
+    /// A compiler comes with Swift.
+    static let canBeBuilt = ["/usr/bin/python3", "/usr/local/bin/python3"].contains {
+        FileManager.default.isExecutableFile(atPath: $0)
     }
 
     struct BuildFailed: Error, CustomStringConvertible {
