@@ -214,10 +214,10 @@ enum DeviceChecks {
         // where it was stopped for that.
         typealias Fork = @convention(c) () -> pid_t
         let fork = unsafeBitCast(try #require(dlsym(nil, "fork")), to: Fork.self)
-        for _ in 0..<5 {
+        for _ in 0..<20 {
             let child = fork()
             if child == 0 {
-                alarm(5)
+                alarm(2)
                 var refused: Int32 = 0
                 do { try queue?.finish() } catch is DeviceError { refused += 1 } catch {}
                 do { _ = try device.allocate(1) } catch is DeviceError { refused += 1 } catch {}
