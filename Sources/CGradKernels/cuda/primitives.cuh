@@ -77,6 +77,16 @@ inline int32_t dot_u8_s8(uint32_t a, uint32_t b, int32_t sum) {
     return v;
 }
 
+// Four matrices of 8 rows of 16 bytes: lane l says where row l % 8 of matrix l / 8 is, and gets bytes
+// 4 * (l % 4) ... of row l / 4 of each.
+inline void load_matrices(uint32_t (&v)[4], const void *row) {
+    const uint32_t from = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3])
+                 : "r"(from)
+                 : "memory");
+}
+
 // ---- matrices of bytes: 16 rows, 8 columns, 32 products each ----
 // Lane l has of a: rows l / 4 (0 and 2) and l / 4 + 8 (1 and 3), and of b: column l / 4, each at
 // k = 4 * (l % 4) (0 and 1; 0) and 16 more (2 and 3; 1); of c: rows as of a, columns 2 * (l % 4) and

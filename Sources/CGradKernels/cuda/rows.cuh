@@ -70,8 +70,9 @@ template <int codec>
 struct Planes {
     static constexpr int count = codec == GD_BIT ? 8 : codec == GD_INT4 ? 2 : 1;
     static constexpr int bits = 8 / count;
-    // Bytes of a row whose products, with any bytes, do not overflow 32 bits.
-    static constexpr uint32_t safe_bytes = codec == GD_BIT ? 1u << 20 : codec == GD_INT4 ? 1u << 18 : 1u << 16;
+    // Bytes of a row whose products are sure to fit 32 bits: -128 ... 127 by -127 ... 127, 0 ... 15 by the same,
+    // 0 and 1 by -32 ... 31; bits always do, as a layer has less than 2^24 of them.
+    static constexpr uint32_t safe_bytes = codec == GD_BIT ? 1u << 22 : codec == GD_INT4 ? 1u << 19 : 1u << 17;
 };
 
 // A query of an integer codec: as it is, or packed.

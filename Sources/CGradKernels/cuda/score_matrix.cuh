@@ -1,12 +1,9 @@
 // Several queries, integers, by the matrix units. Rows and queries come through stages in shared memory,
 // which are filled while earlier ones are multiplied.
 //
-// A sum does not care about the order of its products: so lane l of a warp takes, of a row and of a query
-// alike, sixteen bytes in a piece (those from 16 * (l % 4) on, of 64) where the instruction speaks of four
-// times four bytes. Fragments are then 16-byte loads from rows as they lie, nothing has to be moved.
-//
-// A stage has `pieces` of 64 bytes of each row and, for each plane, of each query, piece after piece.
-// In odd pieces neighbours change places, so that the copies of a row's pieces meet different banks.
+// A stage has `pieces` of 64 bytes of each row and, for each plane, of each query, piece after piece. The
+// four vectors of 16 bytes of a piece change places by (row / 2) % 4, and in odd pieces neighbouring rows do:
+// so that neither the copies nor the loads of eight rows at once meet the same banks.
 #ifndef GRADDB_SCORE_MATRIX_CUH
 #define GRADDB_SCORE_MATRIX_CUH
 
@@ -51,11 +48,12 @@ struct MatrixScore {
     uint32_t counting;  // bit t: in turn t this thread copies bytes of a row that counts
 
     static inline uint8_t *row_place(uint8_t *stage, int piece, int row, int vector) {
-        return stage + (piece * B::rows + (row ^ (piece & 1))) * 64 + vector * 16;
+        return stage + (piece * B::rows + (row ^ (piece & 1))) * 64 + (vector ^ (row / 2 & 3)) * 16;
     }
     static inline uint8_t *query_place(uint8_t *stage, int piece, int plane, int query, int vector) {
         return stage + B::rows * B::row_bytes +
-               ((piece * B::planes + plane) * B::queries + (query ^ (piece & 1))) * 64 + vector * 16;
+               ((piece * B::planes + plane) * B::queries + (query ^ (piece & 1))) * 64 +
+               (vector ^ (query / 2 & 3)) * 16;
     }
 
     // What is behind a row's end is zero; then it does not matter what is there of the queries.
@@ -88,37 +86,33 @@ struct MatrixScore {
     using Sums = int32_t[B::row_tiles][B::query_tiles][4];
 
     inline void multiply_stage(uint8_t *stage, Sums &sums, int row, int query, int query_tiles) const {
-        const int lane = threadIdx.x % 32, group = lane / 4, vector = lane % 4;
+        const int lane = threadIdx.x % 32, matrix = lane / 8, line = lane % 8;
 #pragma unroll
         for (int piece = 0; piece < B::pieces; piece++) {
-#pragma unroll
+#pragma unroll(B::planes == 8 ? 1 : B::planes)
             for (int plane = 0; plane < B::planes; plane++) {
                 // Rows are loaded again for each plane: there are no registers to keep them in beside the sums.
                 if (plane > 0) forget_loads();
                 uint32_t left[B::row_tiles][2][4];
 #pragma unroll
-                for (int m = 0; m < B::row_tiles; m++) {
-                    const int r = row + m * 16 + group;
-                    const Words4 upper = *(const Words4 *)row_place(stage, piece, r, vector);
-                    const Words4 lower = *(const Words4 *)row_place(stage, piece, r + 8, vector);
+                for (int m = 0; m < B::row_tiles; m++)
 #pragma unroll
                     for (int half = 0; half < 2; half++) {
-                        left[m][half][0] = unpacked(upper.word[half * 2], plane);
-                        left[m][half][1] = unpacked(lower.word[half * 2], plane);
-                        left[m][half][2] = unpacked(upper.word[half * 2 + 1], plane);
-                        left[m][half][3] = unpacked(lower.word[half * 2 + 1], plane);
+                        const int r = row + m * 16 + matrix % 2 * 8 + line;
+                        load_matrices(left[m][half], row_place(stage, piece, r, half * 2 + matrix / 2));
+#pragma unroll
+                        for (uint32_t &bytes : left[m][half]) bytes = unpacked(bytes, plane);
                     }
-                }
 #pragma unroll
                 for (int n = 0; n < B::query_tiles; n++) {
                     if (n >= query_tiles) break;
-                    const Words4 right =
-                        *(const Words4 *)query_place(stage, piece, plane, query + n * 8 + group, vector);
+                    uint32_t right[4];
+                    load_matrices(right, query_place(stage, piece, plane, query + n * 8 + line, matrix));
 #pragma unroll
                     for (int half = 0; half < 2; half++)
 #pragma unroll
                         for (int m = 0; m < B::row_tiles; m++) {
-                            const uint32_t b0 = right.word[half * 2], b1 = right.word[half * 2 + 1];
+                            const uint32_t b0 = right[half * 2], b1 = right[half * 2 + 1];
                             if (B::codec == GD_INT8) multiply_s8(sums[m][n], left[m][half], b0, b1);
                             else multiply_u8_s8(sums[m][n], left[m][half], b0, b1);
                         }
@@ -258,44 +252,43 @@ inline void score_matrix(const gd_score_args &a, uint32_t queries_of_block, uint
     }
 }
 
-// Whether 32 bits do not hold all that a row may sum up to.
+// Whether 32 bits do not hold all that a row may sum up to: of more than 131,072 dims, at least.
 template <int codec>
 inline bool needs_wide_sums(const gd_layer &layer) {
-    return (uint64_t)(layer.slabs - 1) * layer.pitch + layer.last_pitch > Planes<codec>::safe_bytes;
+    return codec != GD_BIT && (uint64_t)(layer.slabs - 1) * layer.pitch + layer.last_pitch > Planes<codec>::safe_bytes;
 }
+
+// Blocks of either kind that need wide sums: rare, so that they may take the rows several times.
+template <int codec>
+using WideBlocking = Blocking<codec, 1, 2, 4, 1, 4>;
 
 template <int codec>
 inline void score_few(const gd_score_args &a) {
-    uint8_t *shared = shared_memory();
-    constexpr int pieces = codec == GD_BIT ? 1 : 2, stages = codec == GD_INT8 ? 4 : 3;
-    if (needs_wide_sums<codec>(a.layer))
-        score_matrix<Blocking<codec, 1, 2, 4, pieces, stages>, true>(a, GD_QUERIES_FEW, shared);
-    else {
-        using B = Blocking<codec, 1, 2, 8, pieces, stages>;
-        static_assert(B::rows == GD_ROWS_FEW && B::queries == GD_QUERIES_FEW, "as the host was told");
-        static_assert(B::bytes == (codec == GD_INT8   ? GD_SHARED_INT8_FEW
-                                   : codec == GD_INT4 ? GD_SHARED_INT4_FEW
-                                                      : GD_SHARED_BIT_FEW),
-                      "as the host was told");
-        score_matrix<B, false>(a, GD_QUERIES_FEW, shared);
+    using B = Blocking<codec, 1, 2, 8, codec == GD_BIT ? 1 : 2, codec == GD_INT8 ? 4 : 3>;
+    static_assert(B::rows == GD_ROWS_FEW && B::queries == GD_QUERIES_FEW, "as the host was told");
+    static_assert(B::bytes == (codec == GD_INT8   ? GD_SHARED_INT8_FEW
+                               : codec == GD_INT4 ? GD_SHARED_INT4_FEW
+                                                  : GD_SHARED_BIT_FEW),
+                  "as the host was told");
+    if (!needs_wide_sums<codec>(a.layer)) return score_matrix<B, false>(a, GD_QUERIES_FEW, shared_memory());
+    if constexpr (codec != GD_BIT) {
+        static_assert(WideBlocking<codec>::rows == B::rows && WideBlocking<codec>::bytes <= B::bytes, "it fits");
+        score_matrix<WideBlocking<codec>, true>(a, GD_QUERIES_FEW, shared_memory());
     }
 }
 
 template <int codec>
 inline void score_many(const gd_score_args &a) {
-    uint8_t *shared = shared_memory();
-    constexpr int pieces = codec == GD_INT8 ? 2 : 1;
-    constexpr int stages = codec == GD_INT8 ? 3 : codec == GD_INT4 ? 4 : 2;
-    if (needs_wide_sums<codec>(a.layer))
-        score_matrix<Blocking<codec, 2, 4, 2, pieces, stages>, true>(a, GD_QUERIES_MANY, shared);
-    else {
-        using B = Blocking<codec, 2, 4, 8, pieces, stages>;
-        static_assert(B::rows == GD_ROWS_MANY && B::queries == GD_QUERIES_MANY, "as the host was told");
-        static_assert(B::bytes == (codec == GD_INT8   ? GD_SHARED_INT8_MANY
-                                   : codec == GD_INT4 ? GD_SHARED_INT4_MANY
-                                                      : GD_SHARED_BIT_MANY),
-                      "as the host was told");
-        score_matrix<B, false>(a, GD_QUERIES_MANY, shared);
+    using B = Blocking<codec, 2, 4, 8, codec == GD_INT8 ? 2 : 1, codec == GD_INT8 ? 3 : codec == GD_INT4 ? 4 : 2>;
+    static_assert(B::rows == GD_ROWS_MANY && B::queries == GD_QUERIES_MANY, "as the host was told");
+    static_assert(B::bytes == (codec == GD_INT8   ? GD_SHARED_INT8_MANY
+                               : codec == GD_INT4 ? GD_SHARED_INT4_MANY
+                                                  : GD_SHARED_BIT_MANY),
+                  "as the host was told");
+    if (!needs_wide_sums<codec>(a.layer)) return score_matrix<B, false>(a, GD_QUERIES_MANY, shared_memory());
+    if constexpr (codec != GD_BIT) {
+        static_assert(WideBlocking<codec>::rows == B::rows && WideBlocking<codec>::bytes <= B::bytes, "it fits");
+        score_matrix<WideBlocking<codec>, true>(a, GD_QUERIES_MANY, shared_memory());
     }
 }
 

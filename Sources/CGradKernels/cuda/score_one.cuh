@@ -63,26 +63,26 @@ struct Piece {
     }
 };
 
-// Scores rows index[0 ... wanted - 1] of the tile; the others are only there to fill up.
+// Scores the first `wanted` of `count` rows of the tile; the others are only there to fill up. Byte r of
+// `places` is the number of row r: four registers less.
 template <int codec, int count>
-inline void score_rows_of_warp(const gd_score_args &a, const Rows &rows, const uint32_t (&index)[4], uint32_t wanted,
+inline void score_rows_of_warp(const gd_score_args &a, const Rows &rows, uint32_t places, uint32_t wanted,
                                uint32_t query) {
     // Bits have so many sums that there is room for few bytes: the next are loaded while these are added.
     constexpr int depth = codec == GD_BIT ? 1 : codec == GD_INT4 && count == 4 ? 2 : 4;
     const uint32_t lane = threadIdx.x % 32;
     uint64_t plane_bytes;
     const uint8_t *planes = query_planes<codec>(a, query, &plane_bytes) + lane * 16;
-    int64_t totals[count];
+    // Of each thread, over all slabs; here, because registers are for bytes on their way.
+    GD_SHARED int64_t totals[count][GD_THREADS];
     OneSum<codec> sums[count];
-#pragma unroll
-    for (int r = 0; r < count; r++) totals[r] = 0;
 #pragma unroll 1
     for (uint32_t slab = 0; slab < a.layer.slabs; slab++) {
         const uint32_t pitch = slab + 1 < a.layer.slabs ? a.layer.pitch : a.layer.last_pitch;
         const uint8_t *row[count];
 #pragma unroll
         for (int r = 0; r < count; r++) {
-            const uint64_t number = rows.first + index[r];
+            const uint64_t number = rows.first + (places >> (8 * r) & 31);
             row[r] = rows.slabs + slab * rows.slab_bytes + number * pitch + lane * 16;
             sums[r].clear();
         }
@@ -112,19 +112,24 @@ inline void score_rows_of_warp(const gd_score_args &a, const Rows &rows, const u
             }
         }
 #pragma unroll
-        for (int r = 0; r < count; r++) totals[r] += sums[r].total();
+        for (int r = 0; r < count; r++) {
+            int64_t *total = &totals[r][threadIdx.x];
+            *total = (slab == 0 ? 0 : *total) + sums[r].total();
+        }
     }
     // Not kept until here, for the registers.
     const Task task = task_of_block();
     const Rows tile = rows_of_tile(a, task.tile, GD_ROWS_1);
 #pragma unroll
     for (int r = 0; r < count; r++) {
+        int64_t total = totals[r][threadIdx.x];
 #pragma unroll
-        for (int by = 16; by > 0; by /= 2) totals[r] += from_lane_across(totals[r], by);
+        for (int by = 16; by > 0; by /= 2) total += from_lane_across(total, by);
+        const uint32_t place = places >> (8 * r) & 31;
         if (lane == (uint32_t)r && lane < wanted)
-            add_to_dots(a, task.queries, tile.output + index[r],
-                        scaled(a.layer.factor, ((const gd_term *)a.layer.terms)[task.queries], totals[r],
-                               tile.statistics[index[r]].scale));
+            add_to_dots(a, task.queries, tile.output + place,
+                        scaled(a.layer.factor, ((const gd_term *)a.layer.terms)[task.queries], total,
+                               tile.statistics[place].scale));
     }
 }
 
@@ -140,16 +145,17 @@ inline void score_one(const gd_score_args &a) {
     if (start >= counting) return;
     const uint32_t wanted = counting - start < share ? counting - start : share;
     for (uint32_t skipped = 0; skipped < start; skipped++) left &= left - 1;
-    uint32_t index[4];
+    uint32_t places = 0;
+    const uint32_t some = (uint32_t)lowest_one(left);
 #pragma unroll
     for (uint32_t r = 0; r < 4; r++) {
-        index[r] = r < wanted ? (uint32_t)lowest_one(left) : index[0];
+        places |= (r < wanted ? (uint32_t)lowest_one(left) : some) << (8 * r);
         left &= left - 1;
     }
     const uint32_t query = task.queries;
-    if (wanted == 1) score_rows_of_warp<codec, 1>(a, rows, index, wanted, query);
-    else if (wanted == 2) score_rows_of_warp<codec, 2>(a, rows, index, wanted, query);
-    else score_rows_of_warp<codec, 4>(a, rows, index, wanted, query);
+    if (wanted == 1) score_rows_of_warp<codec, 1>(a, rows, places, wanted, query);
+    else if (wanted == 2) score_rows_of_warp<codec, 2>(a, rows, places, wanted, query);
+    else score_rows_of_warp<codec, 4>(a, rows, places, wanted, query);
 }
 
 #endif

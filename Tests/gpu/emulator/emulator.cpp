@@ -15,7 +15,7 @@ constexpr size_t stack_bytes = 128 << 10, shared_room = 256 << 10;
 constexpr int copy_room = 512;
 
 enum class State { ready, at_barrier, in_warp, done };
-enum class Meeting { barrier, barrier_any, from_lane, ballot, match, multiply_signed, multiply_unsigned };
+enum class Meeting { barrier, barrier_any, from_lane, ballot, match, load_matrices, multiply_signed, multiply_unsigned };
 
 struct Copy {
     void *to;
@@ -154,6 +154,13 @@ void meet(Fiber *lanes) {
                 lanes[lane].answer |= (uint64_t)(lanes[other].value == lanes[lane].value) << other;
         }
         break;
+    case Meeting::load_matrices:
+        for (int lane = 0; lane < 32; lane++)
+            for (int matrix = 0; matrix < 4; matrix++) {
+                const uint8_t *row = (const uint8_t *)lanes[matrix * 8 + lane / 4].value;
+                memcpy(&lanes[lane].left[matrix], row + lane % 4 * 4, 4);
+            }
+        break;
     case Meeting::multiply_signed: multiply_matrices<true>(lanes); break;
     case Meeting::multiply_unsigned: multiply_matrices<false>(lanes); break;
     default: emulator_fails("not what a warp does");
@@ -261,6 +268,11 @@ uint64_t emulated_from_lane(uint64_t v, int lane) {
 }
 uint32_t emulated_ballot(bool is_so) { return (uint32_t)ask_warp(is_so, Meeting::ballot); }
 uint32_t emulated_match(uint32_t v) { return (uint32_t)ask_warp(v, Meeting::match); }
+void emulated_load_matrices(uint32_t (&v)[4], const void *row) {
+    if ((uintptr_t)row % 16 != 0) emulator_fails("a matrix's row is not aligned");
+    ask_warp((uint64_t)(uintptr_t)row, Meeting::load_matrices);
+    memcpy(v, machine->running->left, sizeof v);
+}
 void emulated_multiply(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool a_is_signed) {
     Fiber *fiber = machine->running;
     memcpy(fiber->left, a, sizeof a);

@@ -35,6 +35,7 @@ uint64_t emulated_from_lane(uint64_t v, int lane);
 uint32_t emulated_ballot(bool is_so);
 uint32_t emulated_match(uint32_t v);
 void emulated_multiply(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool a_is_signed);
+void emulated_load_matrices(uint32_t (&v)[4], const void *row);
 void emulated_copy_begin(void *to, const void *from, bool is_there);
 void emulated_copies_commit();
 void emulated_copies_wait(int pending);
@@ -62,6 +63,7 @@ inline int32_t dot_u8_s8(uint32_t a, uint32_t b, int32_t sum) {
     for (int i = 0; i < 32; i += 8) sum += (uint8_t)(a >> i) * (int8_t)(b >> i);
     return sum;
 }
+inline void load_matrices(uint32_t (&v)[4], const void *row) { emulated_load_matrices(v, row); }
 inline void multiply_s8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     emulated_multiply(c, a, b0, b1, true);
 }
