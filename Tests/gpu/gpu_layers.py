@@ -18,7 +18,9 @@ def random_rows(random, codec, rows, dims):
     """(bytes of rows, their elements as int64 or float64)."""
     extreme = random.random() < 0.2
     if codec == "int8":
-        values = random.choice([-127, 127, -128], (rows, dims)) if extreme else random.integers(-127, 128, (rows, dims))
+        values = random.integers(-127, 128, (rows, dims))
+        if extreme:
+            values = random.choice([-127, 127, -128], (rows, dims))
         return values.astype(np.int8).view(np.uint8), values
     if codec in ("int4", "bit"):
         levels = 16 if codec == "int4" else 2
@@ -132,17 +134,19 @@ class Layer:
         self.term_memory = Buffer.of(terms)
 
     def arguments(self):
-        return LAYER(CODECS[self.codec], self.slabs, self.pitch, self.last_pitch, self.factor,
-                     self.query_memory.address, self.query_stride, self.term_memory.address, self.query_count, 0)
+        return LAYER(
+            CODECS[self.codec], self.slabs, self.pitch, self.last_pitch, self.factor, self.query_memory.address,
+            self.query_stride, self.term_memory.address, self.query_count, 0)
 
     # ---- by definition ----
     def parts(self, item):
         """The layer's dot products of an item's rows: (rows, queries)."""
         if self.is_float:
             return self.float_parts(item)
-        sums = np.rint(self.values[item].astype(np.float64) @ self.queries.astype(np.float64).T).astype(np.int64)
+        exact = self.values[item].astype(np.float64) @ self.queries.astype(np.float64).T
+        sums = self.factor * exact.astype(np.int64) + self.terms["addend"]
         scale = self.statistics[item].array(STATISTICS)["scale"].astype(np.float64)
-        return (self.factor * sums + self.terms["addend"]).astype(np.float64) * (scale[:, None] * self.terms["scale"])
+        return sums.astype(np.float64) * (scale[:, None] * self.terms["scale"])
 
     def float_parts(self, item):
         rows, queries = self.values[item], self.queries.astype(np.float64)
@@ -185,9 +189,11 @@ class Layer:
         if dots is not None:
             output[:, :self.output_rows] = dots
         memory = Buffer.of(output, 8)
-        arguments = SCORE(self.arguments(), packed.address if packed else 0, self.items.address, tile_memory.address,
-                          mask.address if mask else 0, memory.address, stride, dots is None, len(tiles))
-        emulator.launch(f"gd_score_{self.codec}_{kind}", len(tiles), ceil(self.query_count, QUERIES[kind]), arguments)
+        arguments = SCORE(
+            self.arguments(), packed.address if packed else 0, self.items.address, tile_memory.address,
+            mask.address if mask else 0, memory.address, stride, dots is None, len(tiles))
+        blocks = ceil(self.query_count, QUERIES[kind])
+        emulator.launch(f"gd_score_{self.codec}_{kind}", len(tiles), blocks, arguments)
         result = memory.array(np.float64).reshape(self.query_count, stride).copy()
         assert np.isnan(result[:, self.output_rows:]).all(), "written behind the last row"
         return result[:, :self.output_rows]

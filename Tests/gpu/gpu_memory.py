@@ -26,8 +26,9 @@ def structure(name, *fields):
     return type(name, (ctypes.Structure,), {"_fields_": list(fields)})
 
 
-LAYER = structure("Layer", ("codec", U32), ("slabs", U32), ("pitch", U32), ("last_pitch", U32), ("factor", I64),
-                  ("queries", U64), ("query_stride", U64), ("terms", U64), ("query_count", U32), ("zero", U32))
+LAYER = structure("Layer", ("codec", U32), ("slabs", U32), ("pitch", U32), ("last_pitch", U32),
+                  ("factor", I64), ("queries", U64), ("query_stride", U64), ("terms", U64),
+                  ("query_count", U32), ("zero", U32))
 PACK = structure("Pack", ("layer", LAYER), ("packed", U64))
 SCORE = structure("Score", ("layer", LAYER), ("packed", U64), ("items", U64), ("tiles", U64), ("counting", U64),
                   ("dots", U64), ("stride", U64), ("is_first", U32), ("tile_count", U32))

@@ -1,5 +1,6 @@
 """The scoring kernels' own source, on an emulated device, against the definition, to the bit."""
 
+import concurrent.futures
 import os
 
 import gpu_memory
@@ -75,14 +76,15 @@ def test_whole_slabs(emulator, generator, codec, kind):
     check(layer, emulator, kind, generator)
 
 
-@pytest.mark.parametrize("kind", gpu_memory.ROWS)
-@pytest.mark.parametrize("codec", ["int8", "int4"])
-def test_sums_of_more_than_32_bits(emulator, generator, codec, kind):
+@pytest.mark.parametrize(
+    "codec, kind, queries",
+    # 40 queries are more than a block takes at once of such rows.
+    [(codec, kind, 2) for codec in ("int8", "int4") for kind in gpu_memory.ROWS] + [("int8", "few", 40)])
+def test_sums_of_more_than_32_bits(emulator, generator, codec, kind, queries):
     dims = 140_000 if codec == "int8" else 1_200_000
-    layer = Layer(generator, codec, [2], dims, 2)
+    layer = Layer(generator, codec, [2], dims, queries)
     extreme = 127 if codec == "int8" else 15
     layer.values[0][:] = extreme
-    layer.slab_buffers[0].array()[:] = 0
     raw = np.full((2, dims if codec == "int8" else dims // 2), 127 if codec == "int8" else 255, np.uint8)
     layer.slab_buffers[0] = layer.laid_out(raw, 2, 4096)
     layer.items.array(gpu_memory.ITEM)["slabs"] = layer.slab_buffers[0].address
@@ -164,3 +166,21 @@ def test_products_for_the_limit_of_the_matrix_units(emulator):
     assert (none == 4 * sum(range(8))).all()
     assert ((two - one) % (1 << 32) == (one - none) % (1 << 32)).all()
     assert len(np.unique(one)) > 8
+
+
+def test_launches_of_several_threads_at_a_time(emulator, generator):
+    """The emulator's own promise, which a stand-in for a driver relies on."""
+    layers = [Layer(generator, codec, [70, 40], 300, 3) for codec in ("int8", "f16", "bit", "int4")]
+
+    def work(number):
+        layer = layers[number % len(layers)]
+        for kind in gpu_memory.ROWS:
+            check(layer, emulator, kind, np.random.default_rng(number))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(8)))
+
+
+def test_a_kernel_that_is_not_there(emulator):
+    with pytest.raises(LookupError):
+        emulator.launch("gd_score_int2_1", 1, 1, gpu_memory.SCORE())

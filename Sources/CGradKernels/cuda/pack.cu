@@ -5,12 +5,13 @@
 template <int codec>
 inline void pack_planes(const gd_pack_args &a, uint64_t row_bytes) {
     constexpr int planes = Planes<codec>::count;
+    const uint64_t elements = row_bytes * planes;
     const uint64_t plane_bytes = gd_plane_bytes(codec, a.layer.query_stride);
     const int8_t *source = (const int8_t *)a.layer.queries + blockIdx.y * a.layer.query_stride;
     int8_t *target = (int8_t *)a.packed + blockIdx.y * plane_bytes * planes;
     const uint64_t step = (uint64_t)gridDim.x * GD_PACK_ELEMENTS;
-    for (uint64_t first = (uint64_t)blockIdx.x * GD_PACK_ELEMENTS; first < row_bytes * planes; first += step)
-        for (uint64_t i = first + threadIdx.x; i < first + GD_PACK_ELEMENTS && i < row_bytes * planes; i += GD_THREADS)
+    for (uint64_t first = (uint64_t)blockIdx.x * GD_PACK_ELEMENTS; first < elements; first += step)
+        for (uint64_t i = first + threadIdx.x; i < first + GD_PACK_ELEMENTS && i < elements; i += GD_THREADS)
             target[i % planes * plane_bytes + i / planes] = source[i];
 }
 

@@ -51,7 +51,8 @@ struct Piece {
     }
 
     template <int codec>
-    inline void add_to(OneSum<codec> (&sums)[rows], const uint8_t *query, uint64_t plane_bytes, uint32_t at) const {
+    inline void add_to(OneSum<codec> (&sums)[rows], const uint8_t *query, uint64_t plane_bytes,
+                       uint32_t at) const {
 #pragma unroll
         for (int d = 0; d < depth; d++)
 #pragma unroll
@@ -66,8 +67,8 @@ struct Piece {
 // Scores the first `wanted` of `count` rows of the tile; the others are only there to fill up. Byte r of
 // `places` is the number of row r: four registers less.
 template <int codec, int count>
-inline void score_rows_of_warp(const gd_score_args &a, const Rows &rows, uint32_t places, uint32_t wanted,
-                               uint32_t query) {
+inline void score_rows_of_warp(const gd_score_args &a, const Rows &rows, uint32_t places,
+                               uint32_t wanted, uint32_t query) {
     // Bits have so many sums that there is room for few bytes: the next are loaded while these are added.
     constexpr int depth = codec == GD_BIT ? 1 : codec == GD_INT4 && count == 4 ? 2 : 4;
     const uint32_t lane = threadIdx.x % 32;

@@ -8,6 +8,8 @@
 #include "fiber.h"
 #include "graddb.cu"
 
+#define GD_EXPORTED extern "C" __attribute__((visibility("default")))
+
 namespace {
 
 constexpr int thread_count = GD_THREADS, warp_count = GD_THREADS / 32;
@@ -61,7 +63,8 @@ thread_local Machine *machine;
 uint64_t seed = 1, launches;
 
 uint8_t *pages(size_t bytes) {
-    void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const int kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kind, -1, 0);
     if (memory == MAP_FAILED) emulator_fails("there is no memory for it");
     return (uint8_t *)memory;
 }
@@ -136,7 +139,8 @@ void multiply_matrices(Fiber *lanes) {
 
 void meet(Fiber *lanes) {
     for (int lane = 1; lane < 32; lane++)
-        if (lanes[lane].meeting != lanes[0].meeting) emulator_fails("lanes of a warp do different things together");
+        if (lanes[lane].meeting != lanes[0].meeting)
+            emulator_fails("lanes of a warp do different things together");
     switch (lanes[0].meeting) {
     case Meeting::from_lane:
         for (int lane = 0; lane < 32; lane++) lanes[lane].answer = lanes[lanes[lane].lane].value;
@@ -316,13 +320,13 @@ void emulated_copies_wait(int pending) {
 }
 
 // From here on, launches are in the order that follows from `value` (and their own number).
-extern "C" __attribute__((visibility("default"))) void gd_emulate_seed(uint64_t value) {
+GD_EXPORTED void gd_emulate_seed(uint64_t value) {
     __atomic_store_n(&seed, value, __ATOMIC_SEQ_CST);
     __atomic_store_n(&launches, 0, __ATOMIC_SEQ_CST);
 }
 
 // Does what the kernel of that name does, for a whole grid; 0, or 1 where there is none of that name.
-extern "C" __attribute__((visibility("default"))) int gd_emulate(const char *kernel, uint32_t grid_x, uint32_t grid_y, const void *arguments) {
+GD_EXPORTED int gd_emulate(const char *kernel, uint32_t grid_x, uint32_t grid_y, const void *arguments) {
     void (*function)(const void *) = nullptr;
     for (const auto &known : kernels)
         if (strcmp(known.name, kernel) == 0) function = known.call;
