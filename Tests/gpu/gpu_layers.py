@@ -178,10 +178,10 @@ class Layer:
         tiles = [(i, row) for i, rows in enumerate(self.item_rows) for row in range(0, rows, ROWS[kind])]
         return np.array([tiles[i] for i in random.permutation(len(tiles))], TILE)
 
-    def score(self, emulator, kind, random, counting=None, dots=None):
+    def score(self, emulator, kind, random, counting=None, dots=None, tiles=None):
         """Launches; returns dots as (queries, output rows). `dots`: what is added to."""
         packed = self.pack(emulator)
-        tiles = self.tiles(kind, random)
+        tiles = self.tiles(kind, random) if tiles is None else np.array(tiles, TILE)
         tile_memory = Buffer.of(tiles)
         mask = None if counting is None else Buffer.of(gpu_memory.bit_words(counting), 4)
         stride = self.output_rows + int(random.integers(0, 40))

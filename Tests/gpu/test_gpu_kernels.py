@@ -79,7 +79,7 @@ def test_whole_slabs(emulator, generator, codec, kind):
 @pytest.mark.parametrize(
     "codec, kind, queries",
     # 40 queries are more than a block takes at once of such rows.
-    [(codec, kind, 2) for codec in ("int8", "int4") for kind in gpu_memory.ROWS] + [("int8", "few", 40)])
+    [("int8", "few", 40)] + [(codec, kind, 2) for codec in ("int8", "int4") for kind in gpu_memory.ROWS])
 def test_sums_of_more_than_32_bits(emulator, generator, codec, kind, queries):
     dims = 140_000 if codec == "int8" else 1_200_000
     layer = Layer(generator, codec, [2], dims, queries)
@@ -92,6 +92,20 @@ def test_sums_of_more_than_32_bits(emulator, generator, codec, kind, queries):
     layer.lay_out_queries(generator)
     assert extreme * 127 * dims > 1 << 31
     check(layer, emulator, kind, generator)
+
+
+@pytest.mark.parametrize("codec, kind", ALL)
+def test_a_tile_may_begin_at_any_row(emulator, generator, codec, kind):
+    layer = Layer(generator, codec, [3, 300], 90, 2)
+    counting = (generator.random(layer.output_rows) < 0.7).astype(np.uint8)
+    start = int(generator.integers(1, 40))
+    end = min(start + gpu_memory.ROWS[kind], 300)
+    dots = layer.score(emulator, kind, generator, counting, tiles=[(1, start)])
+    chosen = np.flatnonzero(counting[32:332])
+    inside = chosen[(chosen >= start) & (chosen < end)]
+    assert same_bits(dots[:, 32 + inside], layer.parts(1).T[:, inside])
+    outside = np.setdiff1d(np.arange(layer.output_rows), 32 + np.arange(start, end))
+    assert np.isnan(dots[:, outside]).all()
 
 
 @pytest.mark.parametrize("codec, kind", ALL)

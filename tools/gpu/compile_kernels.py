@@ -4,6 +4,7 @@
     tools/gpu/compile_kernels.py              writes graddb.ptx
     tools/gpu/compile_kernels.py --check      fails where that is not what the sources give
     tools/gpu/compile_kernels.py --assemble   shows what each kernel takes of sm_80 and sm_90
+    tools/gpu/compile_kernels.py --install    only gets the compiler, which the others do, too
 
 NVIDIA's compiler comes from its Python packages, into the environment .build/gpu; no GPU and no CUDA
 is needed. Its version decides how old a driver may be: 12.2 writes PTX 8.2, which drivers from 535 on take.
@@ -151,8 +152,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     parser.add_argument("--assemble", action="store_true", help="show registers, spills and shared memory")
+    parser.add_argument("--install", action="store_true", help="only get NVIDIA's compiler")
     arguments = parser.parse_args()
     install()
+    if arguments.install:
+        return
     if arguments.assemble:
         for architecture in ARCHITECTURES:
             show(architecture, assemble(PTX, architecture))

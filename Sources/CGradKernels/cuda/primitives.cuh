@@ -90,16 +90,16 @@ inline void load_matrices(uint32_t (&v)[4], const void *row) {
 // ---- matrices of bytes: 16 rows, 8 columns, 32 products each ----
 // Lane l has of a: rows l / 4 (0 and 2) and l / 4 + 8 (1 and 3), and of b: column l / 4, each at
 // k = 4 * (l % 4) (0 and 1; 0) and 16 more (2 and 3; 1); of c: rows as of a, columns 2 * (l % 4) and
-// one more.
+// one more. Volatile, so that none is moved to where only some lanes come by.
 inline void multiply_s8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    asm(
+    asm volatile(
         "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
         "{%8, %9}, {%0, %1, %2, %3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 inline void multiply_u8_s8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    asm(
+    asm volatile(
         "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
         "{%8, %9}, {%0, %1, %2, %3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])

@@ -17,7 +17,16 @@ constexpr size_t stack_bytes = 128 << 10, shared_room = 256 << 10;
 constexpr int copy_room = 512;
 
 enum class State { ready, at_barrier, in_warp, done };
-enum class Meeting { barrier, barrier_any, from_lane, ballot, match, load_matrices, multiply_signed, multiply_unsigned };
+enum class Meeting {
+    barrier,
+    barrier_any,
+    from_lane,
+    ballot,
+    match,
+    load_matrices,
+    multiply_signed,
+    multiply_unsigned,
+};
 
 struct Copy {
     void *to;
@@ -294,7 +303,8 @@ static void do_copy(Copy &copy) {
     copy.is_done = true;
 }
 void emulated_copy_begin(void *to, const void *from, bool is_there) {
-    if (((uintptr_t)to | (uintptr_t)from) % 16 != 0) emulator_fails("a copy between addresses that are not aligned");
+    if (((uintptr_t)to | (uintptr_t)from) % 16 != 0)
+        emulator_fails("a copy between addresses that are not aligned");
     Fiber *fiber = machine->running;
     if (fiber->copy_count == copy_room) emulator_fails("too many copies at once");
     Copy &copy = fiber->copies[fiber->copy_count++];
