@@ -30,7 +30,8 @@ def committed():
 def packages():
     """NVIDIA's compiler and assembler, where they have been installed."""
     if not compile_kernels.is_there():
-        pytest.skip(f"no NVRTC {compile_kernels.VERSION} in .build/gpu: run tools/gpu/compile_kernels.py --install")
+        wanted = f"no NVRTC {compile_kernels.VERSION} in .build/gpu"
+        pytest.skip(f"{wanted}: run tools/gpu/compile_kernels.py --install")
 
 
 def test_it_has_every_kernel_for_compute_80(committed):

@@ -91,7 +91,7 @@ struct MatrixScore {
         for (int piece = 0; piece < B::pieces; piece++) {
 #pragma unroll(B::planes == 8 ? 1 : B::planes)
             for (int plane = 0; plane < B::planes; plane++) {
-                // Rows are loaded again for each plane: there are no registers to keep them in beside the sums.
+                // Rows are loaded again for each plane: beside the sums no registers are left to keep them in.
                 if (plane > 0) forget_loads();
                 uint32_t left[B::row_tiles][2][4];
 #pragma unroll
@@ -202,7 +202,8 @@ struct MatrixScore {
                 const uint32_t q = query + n * 8 + lane % 4 * 2 + odd;
                 if (q >= query_count) continue;
                 const gd_term term = ((const gd_term *)a.layer.terms)[first_query + q];
-                double *dots = (double *)a.dots + ((first_query + q) * a.stride + rows.output + row + lane / 4);
+                const uint64_t first = rows.output + row + lane / 4;
+                double *dots = (double *)a.dots + ((first_query + q) * a.stride + first);
 #pragma unroll
                 for (int i = 0; i < B::row_tiles * 2; i++) {
                     const int c = i % 2 * 2 + odd;
@@ -255,7 +256,8 @@ inline void score_matrix(const gd_score_args &a, uint32_t queries_of_block, uint
 // Whether 32 bits do not hold all that a row may sum up to: of more than 131,072 dims, at least.
 template <int codec>
 inline bool needs_wide_sums(const gd_layer &layer) {
-    return codec != GD_BIT && (uint64_t)(layer.slabs - 1) * layer.pitch + layer.last_pitch > Planes<codec>::safe_bytes;
+    const uint64_t row_bytes = (uint64_t)(layer.slabs - 1) * layer.pitch + layer.last_pitch;
+    return codec != GD_BIT && row_bytes > Planes<codec>::safe_bytes;
 }
 
 // Blocks of either kind that need wide sums: rare, so that they may take the rows several times.
@@ -270,7 +272,10 @@ inline void score_few(const gd_score_args &a) {
                                : codec == GD_INT4 ? GD_SHARED_INT4_FEW
                                                   : GD_SHARED_BIT_FEW),
                   "as the host was told");
-    if (!needs_wide_sums<codec>(a.layer)) return score_matrix<B, false>(a, GD_QUERIES_FEW, shared_memory());
+    if (!needs_wide_sums<codec>(a.layer)) {
+        score_matrix<B, false>(a, GD_QUERIES_FEW, shared_memory());
+        return;
+    }
     if constexpr (codec != GD_BIT) {
         static_assert(WideBlocking<codec>::rows == B::rows && WideBlocking<codec>::bytes <= B::bytes, "it fits");
         score_matrix<WideBlocking<codec>, true>(a, GD_QUERIES_FEW, shared_memory());
@@ -279,13 +284,17 @@ inline void score_few(const gd_score_args &a) {
 
 template <int codec>
 inline void score_many(const gd_score_args &a) {
-    using B = Blocking<codec, 2, 4, 8, codec == GD_INT8 ? 2 : 1, codec == GD_INT8 ? 3 : codec == GD_INT4 ? 4 : 2>;
+    constexpr int stages = codec == GD_INT8 ? 3 : codec == GD_INT4 ? 4 : 2;
+    using B = Blocking<codec, 2, 4, 8, codec == GD_INT8 ? 2 : 1, stages>;
     static_assert(B::rows == GD_ROWS_MANY && B::queries == GD_QUERIES_MANY, "as the host was told");
     static_assert(B::bytes == (codec == GD_INT8   ? GD_SHARED_INT8_MANY
                                : codec == GD_INT4 ? GD_SHARED_INT4_MANY
                                                   : GD_SHARED_BIT_MANY),
                   "as the host was told");
-    if (!needs_wide_sums<codec>(a.layer)) return score_matrix<B, false>(a, GD_QUERIES_MANY, shared_memory());
+    if (!needs_wide_sums<codec>(a.layer)) {
+        score_matrix<B, false>(a, GD_QUERIES_MANY, shared_memory());
+        return;
+    }
     if constexpr (codec != GD_BIT) {
         static_assert(WideBlocking<codec>::rows == B::rows && WideBlocking<codec>::bytes <= B::bytes, "it fits");
         score_matrix<WideBlocking<codec>, true>(a, GD_QUERIES_MANY, shared_memory());
