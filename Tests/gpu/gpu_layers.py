@@ -135,8 +135,8 @@ class Layer:
 
     def arguments(self):
         return LAYER(
-            CODECS[self.codec], self.slabs, self.pitch, self.last_pitch, self.factor, self.query_memory.address,
-            self.query_stride, self.term_memory.address, self.query_count, 0)
+            CODECS[self.codec], self.slabs, self.pitch, self.last_pitch, self.factor,
+            self.query_memory.address, self.query_stride, self.term_memory.address, self.query_count, 0)
 
     # ---- by definition ----
     def parts(self, item):

@@ -30,14 +30,14 @@ LAYER = structure("Layer", ("codec", U32), ("slabs", U32), ("pitch", U32), ("las
                   ("factor", I64), ("queries", U64), ("query_stride", U64), ("terms", U64),
                   ("query_count", U32), ("zero", U32))
 PACK = structure("Pack", ("layer", LAYER), ("packed", U64))
-SCORE = structure("Score", ("layer", LAYER), ("packed", U64), ("items", U64), ("tiles", U64), ("counting", U64),
-                  ("dots", U64), ("stride", U64), ("is_first", U32), ("tile_count", U32))
+SCORE = structure("Score", ("layer", LAYER), ("packed", U64), ("items", U64), ("tiles", U64),
+                  ("counting", U64), ("dots", U64), ("stride", U64), ("is_first", U32), ("tile_count", U32))
 NORMS = structure("Norms", ("items", U64), ("norms", U64), ("is_first", U32), ("item_count", U32))
 COSINES = structure("Cosines", ("dots", U64), ("stride", U64), ("norms", U64), ("query_norms", U64),
                     ("rows", U32), ("query_count", U32))
 SELECT = structure("Select", ("scores", U64), ("stride", U64), ("counting", U64), ("floors", U64),
-                   ("state", U64), ("candidates", U64), ("found", U64), ("capacity", U32), ("rows", U32), ("query_count", U32),
-                   ("top", U32), ("bottom", U32), ("pass_", U32))
+                   ("state", U64), ("candidates", U64), ("found", U64), ("capacity", U32),
+                   ("rows", U32), ("query_count", U32), ("top", U32), ("bottom", U32), ("pass_", U32))
 STREAM = structure("Stream", ("source", U64), ("target", U64), ("bytes", U64))
 MULTIPLY = structure("Multiply", ("result", U64), ("rounds", U64))
 

@@ -18,7 +18,7 @@ def same_bits(a, b):
 
 
 def check(layer, emulator, kind, generator, counting=None, before=None):
-    """Scores a layer; every row that counts must have the defined bits, and none that is no row may change."""
+    """Scores a layer; rows that count must have the defined bits, and what is no row may not change."""
     dots = layer.score(emulator, kind, generator, counting, before)
     is_row = np.zeros(layer.output_rows, bool)
     for item, first in enumerate(layer.firsts):
@@ -79,7 +79,8 @@ def test_whole_slabs(emulator, generator, codec, kind):
 @pytest.mark.parametrize(
     "codec, kind, rows, queries",
     # 40 queries are more than a block takes at once of such rows; 99 rows are several warps'.
-    [("int8", "few", 99, 40)] + [(codec, kind, 2, 2) for codec in ("int8", "int4") for kind in gpu_memory.ROWS])
+    [("int8", "few", 99, 40)] +
+    [(codec, kind, 2, 2) for codec in ("int8", "int4") for kind in gpu_memory.ROWS])
 def test_sums_of_more_than_32_bits(emulator, generator, codec, kind, rows, queries):
     # Not a multiple of the stages, so that turns meet in one of them.
     dims, least, most = (140_100, 120, 128) if codec == "int8" else (1_200_100, 14, 16)
@@ -155,8 +156,9 @@ def test_norms_and_cosines(emulator, generator):
         dots = generator.standard_normal((3, layer.output_rows))
         of_queries = generator.random(3) + 0.1
         memory, query_norms = Buffer.of(dots), Buffer.of(of_queries)
-        emulator.launch("gd_cosines", -(-rows // gpu_memory.THREADS), 3,
-                        COSINES(memory.address, layer.output_rows, norms.address, query_norms.address, rows, 3))
+        arguments = COSINES(
+            memory.address, layer.output_rows, norms.address, query_norms.address, rows, 3)
+        emulator.launch("gd_cosines", -(-rows // gpu_memory.THREADS), 3, arguments)
         lengths = np.sqrt(expected[:rows])
         with np.errstate(divide="ignore", invalid="ignore"):
             cosines = np.where(lengths == 0, 0.0, dots[:, :rows] / (lengths * of_queries[:, None]))

@@ -159,7 +159,7 @@ def test_few_are_taken_of_many(emulator, generator):
 
 
 def test_where_there_is_no_room_for_all(emulator, generator):
-    """`found` says how many there were; those that are there are right, and behind them nothing is written."""
+    """`found` says how many there were; those that are there are right, and nothing is written behind."""
     for capacity in (0, 1, 5, 37):
         selection = Selection(emulator, 2, 30, 30, capacity)
         selection.output(generator.standard_normal((2, 5000)))
