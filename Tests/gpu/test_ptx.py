@@ -77,7 +77,6 @@ def test_the_library_carries_it(committed, tmp_path):
                "-o", library]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
-    loaded = ctypes.CDLL(library)
-    size = ctypes.c_size_t.in_dll(loaded, "gd_ptx_bytes").value
-    carried = (ctypes.c_char * (size + 1)).in_dll(loaded, "gd_ptx")
-    assert bytes(carried) == committed + b"\0"
+    carried = ctypes.CDLL(library).gd_device_ptx
+    carried.restype = ctypes.c_char_p
+    assert carried() == committed
