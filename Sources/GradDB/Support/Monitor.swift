@@ -42,11 +42,12 @@ package final class Monitor<Value>: @unchecked Sendable {  // the value is touch
 
     /// Waits until `body`, called again after every change, gives something.
     package func wait<Result>(until body: (inout Value) throws -> Result?) rethrows -> Result {
-        try withLock { value in
-            while true {
-                if let result = try body(&value) { return result }
-                pthread_cond_wait(condition, mutex)
-            }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        // Each look is an access of its own: others change the value while this thread sleeps.
+        while true {
+            if let result = try body(&value) { return result }
+            pthread_cond_wait(condition, mutex)
         }
     }
 }
