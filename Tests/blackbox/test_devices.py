@@ -20,7 +20,7 @@ LAYERS = {
 }  # fmt: skip
 # Of queries: one, few, and so many that they are scored as a product of matrices.
 COUNTS = (1, 3, 9, 70)
-MEMORIES = ["12M", "24M", "400M"]
+MEMORIES = ["24M", "40M", "400M"]
 FACTS = ["device", "staged_bytes", "resident_bytes", "copy_seconds", "kernel_seconds", "overlap",
          "bus_gb_per_s", "device_gb_per_s"]  # fmt: skip
 

@@ -128,7 +128,7 @@ private final class UnopenedDevice: ScanDevice {
         return limits
     }
 
-    func canRun(_ scan: Scan) -> Bool { scan.isExactAndWhole }
+    func canRun(_ scan: Scan) -> Bool { scan.mayRunOnDevices }
 
     func run(
         _ scan: Scan, units: [Int], _ consumer: ScanConsumer, done: (ArraySlice<Int>) -> Void

@@ -41,7 +41,9 @@ package final class DeviceWorkspace {
         resident = ResidentItems(heap, limit: memory / 4 * 3)
         guard let device = heap.allocate(Self.arenaBytes) else {
             throw DeviceError(
-                .outOfMemory, "\(backend.name) has no \(Self.arenaBytes >> 20) MiB of memory free")
+                .outOfMemory,
+                "\(backend.name) has no \(Self.arenaBytes >> 20) MiB of memory to begin with, of the "
+                    + "\(memory) bytes that may be used: give more by --gpu-memory")
         }
         arena = Arena(try backend.allocatePinned(Self.arenaBytes), device)
     }

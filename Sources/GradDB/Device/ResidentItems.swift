@@ -67,7 +67,10 @@ package final class ResidentItems {
 
     /// Items stay, or may go again.
     package func setPinned(_ isPinned: Bool, _ key: DeviceItemKey) {
+        guard let entry = entries[key], entry.isPinned != isPinned else { return }
         entries[key]?.isPinned = isPinned
+        // While it was pinned it may have been passed over.
+        if !isPinned { order.insert((key, entry.lastScan), at: nextVictim) }
     }
 
     package func remove(_ key: DeviceItemKey) {

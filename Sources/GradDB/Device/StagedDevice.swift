@@ -41,7 +41,7 @@ package final class StagedDevice: ScanDevice {
 
     package var usage: Usage { lastUsage.withLock { $0 } }
 
-    package func canRun(_ scan: Scan) -> Bool { scan.isExactAndWhole }
+    package func canRun(_ scan: Scan) -> Bool { scan.mayRunOnDevices }
 
     package func run(
         _ scan: Scan, units: [Int], _ consumer: ScanConsumer, done: (ArraySlice<Int>) -> Void

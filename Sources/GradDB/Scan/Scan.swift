@@ -29,9 +29,10 @@ package struct Scan: Sendable {
     /// Threads that will call `consume`, each with its own worker number.
     package var workerCount: Int { max(1, min(request.threads, units.count)) }
 
-    /// Whether scores are as they are defined, and there is no limit of time.
-    var isExactAndWhole: Bool {
-        request.deadline == nil
+    /// Whether devices that blocks are brought to can run it: where scores are as they are defined, there is
+    /// no limit of time, and no more queries than a grid can have.
+    var mayRunOnDevices: Bool {
+        request.deadline == nil && request.queries.count <= DeviceKernels.mostY
             && columns.allSatisfy { column in
                 column.errors.allSatisfy { if case .none = $0 { true } else { false } }
             }
