@@ -369,6 +369,28 @@ def test_mutated_archives_with_right_checksums(database, files, tmp_path, seed):
     assert database.json("import", sound, "--as", "again").line["hash"] == done["hash"]
 
 
+@pytest.mark.parametrize("place, number", [(0, "<f4"), (4, "<f4"), (8, "<f8")])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_statistics_that_no_ingest_stores(database, files, tmp_path, place, number, value):
+    """With right checksums: scale, residual norm and squared norm of a row."""
+    database.create("t", ["a:9:int8"])
+    vectors = np.random.default_rng(8).standard_normal((3, 9))
+    database.ingest("t", files.tensors("v.safetensors", {"a": vectors}), checkpoint="c")
+    path = tmp_path / "t.gdba"
+    database.json("export", "t", "--out", path)
+    records = records_of(path.read_bytes())
+    (index,) = [index for index, (kind, _) in enumerate(records) if kind == 3]
+    payload = bytearray(records[index][1])
+    # Behind two numbers of four bytes and the rows: the second row's statistics.
+    start = 8 + 3 * 8 + 16 + place
+    payload[start : start + int(number[2])] = np.array(value, number).tobytes()
+    records[index] = (3, bytes(payload))
+    path.write_bytes(archive_of(records))
+    result = limited(database, "import", path, "--as", "u")
+    assert result.returncode == BAD_INPUT and b"no number" in result.stderr, result
+    assert len(database.info()["tables"]) == 1
+
+
 def test_killed_imports_leave_nothing(scene, seed):
     chance = random.Random(f"{seed} import")
     target = scene.fresh("killed")

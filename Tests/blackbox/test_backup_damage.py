@@ -155,6 +155,23 @@ HOSTILE = [
 ]
 
 
+def test_sizes_that_no_sum_has_room_for(backups, tmp_path):
+    path = backups.manifests[2]
+    *lines, last, _ = path.read_bytes().splitlines()
+    last = json.loads(last)
+    sizes = [json.loads(line).get("bytes", 0) for line in lines]
+    for index in [i for i, line in enumerate(lines) if line.startswith(b'{"object":')][:2]:
+        document = json.loads(lines[index])
+        document["bytes"] = (1 << 64) - 1
+        changed = [*lines[:index], json.dumps(document, separators=(",", ":")).encode(), *lines[index + 1 :]]
+        total = (sum(sizes) - sizes[index] + document["bytes"]) % (1 << 64)
+        summary = dict(last, bytes=total)
+        path.write_bytes(sealed_manifest([*changed, json.dumps(summary).encode()]))
+        assert limited("backup", "verify", backups.path, 3).returncode == 12
+        assert limited("backup", "restore", backups.path, 3, "--into", tmp_path / "r").returncode == 12
+        assert not (tmp_path / "r").exists()
+
+
 def test_mutated_manifests_with_right_checksums(backups, tmp_path, seed):
     """Whoever made them: no crash, no hang, no memory without bounds, nothing at the target."""
     chance = random.Random(f"{seed} manifests")

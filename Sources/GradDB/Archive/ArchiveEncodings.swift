@@ -32,6 +32,22 @@ struct ArchiveEncodings: Sendable {
 }
 
 extension EncodedRowGroup {
+    /// Whether scales and norms are numbers that an ingest could have stored.
+    var hasSoundStatistics: Bool {
+        slots.allSatisfy { slot in
+            guard slot.layout.hasStatistics else { return true }
+            let block = UnsafeRawBufferPointer(block(slot))
+            return (0..<slot.layout.rows).allSatisfy { row in
+                let statistics = RowStatistics(loading: block, row: row)
+                let numbers = [
+                    Double(statistics.scale), Double(statistics.residualNorm),
+                    statistics.squaredNorm,
+                ]
+                return numbers.allSatisfy { $0.isFinite && $0 >= 0 }
+            }
+        }
+    }
+
     /// Calls `body` with the parts of the blocks that an archive has: statistics and rows.
     func forEachArchivedPart(_ body: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
         for slot in slots {

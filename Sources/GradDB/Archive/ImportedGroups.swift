@@ -89,6 +89,9 @@ final class ImportedGroups {
             encodings: encodings.targets)
         try group.forEachArchivedPart { try archive.take(into: $0) }
         try archive.endRecord()
+        guard group.hasSoundStatistics else {
+            throw archive.damaged("a row whose scale or norm is no number")
+        }
         try group.seal(kernels: kernels, threads: threads)
         sums.merge(
             try group.contentSums(

@@ -157,9 +157,13 @@ package struct BackupManifest: Sendable {
         try line.withUnsafeBytes { try DocumentJSON.decode($0, what: "a manifest") }
     }
 
+    /// More than any object has, and so little that no manifest's objects together overflow.
+    private static let mostObjectBytes: UInt64 = 1 << 40
+
     private static func object(_ line: [UInt8], _ damaged: GradDBError) throws -> StoredObject {
         let read: ObjectLine = try decode(line)
         guard let name = ObjectName(read.object), read.checksum.utf8.count == 16,
+            read.bytes <= mostObjectBytes,
             let checksum = UInt64(read.checksum, radix: 16)
         else { throw damaged }
         return StoredObject(name: name, bytes: read.bytes, checksum: checksum)

@@ -44,7 +44,7 @@ package struct BackupReport: Sendable {
 /// What `restore` made.
 package struct BackupRestoreResult: Sendable {
     package var manifest: BackupManifest
-    package var rows: UInt64 { manifest.head.tables.reduce(0) { $0 + $1.rows } }
+    package var rows: UInt64 { manifest.head.tables.reduce(0) { $0 &+ $1.rows } }
     package var seconds: Double
 }
 
