@@ -25,11 +25,11 @@ ON_GPU = ["--plan", "exact, on GPU"]
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory):
+def driver():
     """A directory with libcuda.so.1, and a function that gives the environment to use it in."""
     stub = pytest.importorskip("stub")
     try:
-        directory = stub.build(str(tmp_path_factory.mktemp("driver")))
+        directory = stub.build(stub.USUAL)
     except stub.BuildError as error:
         pytest.skip(f"no compiler for the stand-in: {error}")
     return lambda **settings: environment(
@@ -39,13 +39,13 @@ def driver(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory):
+def emulated():
     """The library that runs the kernels' own source."""
     import emulator
 
     if shutil.which(emulator.compiler()) is None:
         pytest.skip("no compiler for the kernels")
-    return emulator.build(str(tmp_path_factory.mktemp("emulator")))
+    return emulator.build(emulator.USUAL)
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ def pytest_report_header():
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory):
+def emulator():
     import emulator as building
     import gpu_memory
 
-    made = gpu_memory.Emulator(building.build(tmp_path_factory.mktemp("emulator")))
+    made = gpu_memory.Emulator(building.build(building.USUAL))
     made.seed(SEED)
     return made
 

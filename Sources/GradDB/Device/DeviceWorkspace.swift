@@ -49,8 +49,7 @@ package final class DeviceWorkspace {
     }
 
     deinit {
-        try? compute.finish()
-        try? copying.finish()
+        try? finish()
         for slot in slots { backend.freePinned(slot.pinned) }
         backend.freePinned(arena.pinned)
     }
@@ -89,9 +88,11 @@ package final class DeviceWorkspace {
                 + "may be used, \(heap.usedBytes) are in use: give more by --gpu-memory")
     }
 
+    /// Waits until neither queue uses any memory, whether they fail or not.
     func finish() throws {
-        try copying.finish()
+        let copies = Result { try copying.finish() }
         try compute.finish()
+        try copies.get()
     }
 
     // MARK: small uploads

@@ -76,6 +76,8 @@ final class CUDAQueue: DeviceQueue {
     }
 
     func finish() throws {
+        // Of a device that is lost too: whoever frees memory next relies on nothing using it.
+        if (try? context.check()) == nil { context.release { $0.finishStream(stream.pointer) } }
         try context.call(isOrdered: true, "running what a stream was given") {
             $0.finishStream(stream.pointer)
         }

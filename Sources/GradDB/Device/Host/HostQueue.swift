@@ -64,7 +64,8 @@ final class HostQueue: DeviceQueue {
     }
 
     func finish() throws {
-        try backend.check()
+        try backend.process.check()
+        // Of a device that is lost too: whoever frees memory next relies on nothing using it.
         state.wait { state in state.pending.isEmpty && !state.isBusy ? () : nil }
         try backend.check()
     }
