@@ -263,4 +263,5 @@ def test_names_are_completed(session, typed, whole):
 @needs_readline
 def test_names_of_files_are_completed(session, tmp_path):
     (tmp_path / "questions.npy").write_bytes(b"")
-    session.type(f"FROM names SCORE dot TO '{tmp_path}/quest\t").wait_for("/questions.npy")
+    # A line that is full goes on below, with other characters between: only the end is looked for.
+    session.type(f"FROM names SCORE dot TO '{tmp_path}/quest\t").wait_for("npy")
