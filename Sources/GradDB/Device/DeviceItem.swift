@@ -54,19 +54,12 @@ package struct DeviceItemLayout: Equatable, Sendable {
 package struct DeviceItemKey: Hashable, Sendable {
     /// `RocksStore.identity`: a device outlives handles.
     package var database: String
-    package var table: UInt32
-    package var encoding: UInt32
-    package var segment: UInt64
-    package var group: UInt32
+    /// The first of its blocks.
+    package var block: BlockKey
 
-    package init(
-        database: String, table: UInt32, encoding: UInt32, segment: UInt64, group: UInt32
-    ) {
+    package init(database: String, block: BlockKey) {
         self.database = database
-        self.table = table
-        self.encoding = encoding
-        self.segment = segment
-        self.group = group
+        self.block = block
     }
 }
 

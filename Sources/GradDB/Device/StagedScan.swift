@@ -107,6 +107,7 @@ final class StagedScan {
     }
 
     private func scan(_ units: [Int], _ done: (ArraySlice<Int>) -> Void) throws {
+        counters.device = DeviceCounters(name: workspace.backend.name)
         guard !units.isEmpty else { return }
         try prepare(units)
         var pending: Shipment?
@@ -126,14 +127,12 @@ final class StagedScan {
         }
         try workspace.finish()
         counters.verifiedBlocks += verified.withLock { $0 }
-        var device = DeviceCounters(name: workspace.backend.name)
-        device.copySeconds = try timed.copies.reduce(0) { try $0 + $1.to.seconds(since: $1.from) }
-        device.computeSeconds = try timed.launches.reduce(0) {
-            try $0 + $1.to.seconds(since: $1.from)
-        }
-        device.stagedBytes = counters.device?.stagedBytes ?? 0
-        device.residentBytes = counters.device?.residentBytes ?? 0
-        counters.device = device
+        counters.device?.copySeconds = try Self.seconds(timed.copies)
+        counters.device?.computeSeconds = try Self.seconds(timed.launches)
+    }
+
+    private static func seconds(_ spans: [Span]) throws -> Double {
+        try spans.reduce(0) { try $0 + $1.to.seconds(since: $1.from) }
     }
 
     /// Bytes that the outputs may take, both.
@@ -272,7 +271,7 @@ final class StagedScan {
                 counted * columns[column].scorer.codec.dims * queries)
             if let address = workspace.resident.use(key(column, place)) {
                 resident.items.append(item(at: address, place, layout))
-                add(resident: layout.byteCount(rows: place.rows.count))
+                counters.device?.residentBytes += UInt64(layout.byteCount(rows: place.rows.count))
             } else {
                 missing.append(place)
             }
@@ -287,11 +286,10 @@ final class StagedScan {
     private func key(_ column: Int, _ place: Place) -> DeviceItemKey {
         let unit = scan.units[place.unit]
         let view = scan.request.view
-        let block = view.blockKey(
-            columns[column].scorer.column.encoding, unit.segment, group: unit.group, slab: 0)
         return DeviceItemKey(
-            database: view.store.identity, table: block.table, encoding: block.encoding,
-            segment: block.segment, group: block.rowGroup)
+            database: view.store.identity,
+            block: view.blockKey(
+                columns[column].scorer.column.encoding, unit.segment, group: unit.group, slab: 0))
     }
 
     private func item(
@@ -324,7 +322,7 @@ final class StagedScan {
             filling.work.append(reading(columns[column], scan.units[place.unit], slab, target))
         }
         filling.used += bytes
-        add(staged: bytes)
+        counters.device?.stagedBytes += UInt64(bytes)
         self.filling = filling
     }
 
@@ -375,12 +373,5 @@ final class StagedScan {
         guard let filled = filling else { return }
         filling = nil
         steps.append(.land(filled, readers.add(filled.work), shipment))
-    }
-
-    private func add(staged: Int = 0, resident: Int = 0) {
-        var device = counters.device ?? DeviceCounters(name: workspace.backend.name)
-        device.stagedBytes += UInt64(staged)
-        device.residentBytes += UInt64(resident)
-        counters.device = device
     }
 }

@@ -77,7 +77,9 @@ import Testing
 
     private func key(_ group: Int, database: String = "d") -> DeviceItemKey {
         DeviceItemKey(
-            database: database, table: 1, encoding: 1, segment: 1, group: UInt32(group))
+            database: database,
+            block: BlockKey(
+                table: 1, segment: 1, rowGroup: UInt32(group), encoding: 1, slab: 0))
     }
 
     /// Uses row groups in order, as a scan does; gives those that were there.
