@@ -26,6 +26,8 @@ let package = Package(
         // Loaded when matrices are multiplied, not linked: see Kernels/OpenBLAS.swift.
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        // What RocksDB's C interface leaves out.
+        .target(name: "CRocksFiles", linkerSettings: [.linkedLibrary("rocksdb")]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
         // The inner loops are optimised in every configuration: a debug build of them is
@@ -37,7 +39,7 @@ let package = Package(
         .target(
             name: "GradDB",
             dependencies: [
-                "CGradKernels", "CRocksDB", "CZstd",
+                "CGradKernels", "CRocksDB", "CRocksFiles", "CZstd",
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),

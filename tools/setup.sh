@@ -9,7 +9,8 @@ command -v swift >/dev/null || {
     exit 1
 }
 
-packages=(librocksdb-dev libopenblas-dev libzstd-dev libxxhash-dev pkg-config)
+# Of g++ the C++ library is needed, which RocksDB's headers include.
+packages=(librocksdb-dev libopenblas-dev libzstd-dev libxxhash-dev pkg-config g++)
 optional=()
 is_optional=
 for argument in "$@"; do

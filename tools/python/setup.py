@@ -51,7 +51,7 @@ def build_library():
     if done.returncode:
         sys.stderr.write(done.stdout)
         sys.exit("graddb: building the library failed, as above. It needs librocksdb-dev, "
-                 "libopenblas-dev, libzstd-dev, libxxhash-dev and pkg-config: tools/setup.sh "
+                 "libopenblas-dev, libzstd-dev, libxxhash-dev, pkg-config and g++: tools/setup.sh "
                  "installs them on Debian and its relatives")
     shown = subprocess.run([*command, "--show-bin-path"], stdout=subprocess.PIPE, text=True,
                            check=True)

@@ -1,6 +1,7 @@
 // RocksDB's settings, each with its reason. Owned by the store that uses them.
 
 import CRocksDB
+import CRocksFiles
 
 #if canImport(Glibc)
     import Glibc
@@ -72,6 +73,8 @@ final class RocksOptions {
             // A reader must leave no trace, not even a LOG file: RocksDB goes on without a log
             // when it cannot make one, and nothing can be made under /dev/null.
             rocksdb_options_set_db_log_dir(database, "/dev/null")
+        } else {
+            gd_keep_current_after_manifest(database)
         }
     }
 
