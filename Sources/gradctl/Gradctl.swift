@@ -38,7 +38,7 @@ struct Gradctl: ParsableCommand {
             CompactCommand.self, ExpireCommand.self, GarbageCommand.self, RepairCommand.self,
             SelectCommand.self, DuplicatesCommand.self, DriftCommand.self,
             BackupCommand.self, ExportCommand.self, ImportCommand.self,
-            CheckCommand.self, BenchCommand.self,
+            CheckCommand.self, BenchCommand.self, DevicesCommand.self,
         ])
 }
 

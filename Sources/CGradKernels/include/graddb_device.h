@@ -67,7 +67,7 @@ typedef struct gd_layer {
     uint32_t last_pitch;  // in the last one
     int64_t factor;
     // Elements of queries, one query after the other, `query_stride` bytes apart: int8 for integer
-    // codecs, f32 for floats, in natural order. The elements of slab s start at element
+    // codecs (from -32 to 31 for bit), f32 for floats, in natural order. The elements of slab s start at element
     // s * (elements in `pitch` bytes); behind the last one there are zeros, to the end of last_pitch.
     gd_address queries;
     uint64_t query_stride;

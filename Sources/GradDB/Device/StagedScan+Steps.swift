@@ -114,14 +114,20 @@ extension StagedScan {
     }
 
     /// Candidates by row number.
+    ///
+    /// - Throws: `DeviceError` where the device names rows or queries that there are not.
     private func selected(
         _ candidates: UnsafeBufferPointer<gd_candidate>, _ shipment: Shipment
-    ) -> [SelectedScore] {
-        candidates.map { candidate in
+    ) throws -> [SelectedScore] {
+        try candidates.map { candidate in
             let place = shipment.places[shipment.place(of: Int(candidate.row))]
+            let row = Int(candidate.row) - place.first
+            guard place.rows.indices.contains(row), candidate.query < queries else {
+                throw DeviceError(
+                    .failed, "\(workspace.backend.name) has selected rows that there are not")
+            }
             return SelectedScore(
-                query: Int(candidate.query), row: place.rows[Int(candidate.row) - place.first],
-                score: candidate.score)
+                query: Int(candidate.query), row: place.rows[row], score: candidate.score)
         }
     }
 

@@ -55,7 +55,7 @@ package final class CUDALibrary: Sendable {
         try check(functions.initialize(0), "starting the NVIDIA driver", kind: .absent)
     }
 
-    static func text(ofVersion version: Int) -> String {
+    package static func text(ofVersion version: Int) -> String {
         "\(version / 1000).\(version % 1000 / 10)"
     }
 
