@@ -12,7 +12,8 @@
 #   --device gpu:N    which GPU (default: gpu:0); staged: a rehearsal in host memory, without a GPU
 #   --cases N         random inputs of each kernel (default: 500)
 #   --seconds S       about how long is measured (default: 60)
-#   --rows N          rows of the tables that are measured, --dims N their dimensions
+#   --rows N          rows of the int8 table that is measured (default: 52000), --dims N its dimensions
+#                     (default: 65536)
 #   --json FILE       where the result goes (default: graddb-gpu-check.json)
 #   --no-peers        without PyTorch and FAISS
 #
@@ -20,7 +21,7 @@
 # or fails; 64 for wrong options.
 set -euo pipefail
 
-device=gpu:0 cases=500 seconds=60 json=graddb-gpu-check.json pack= peers=1 size=()
+device=gpu:0 cases=500 seconds=60 json=graddb-gpu-check.json pack= peers=1 rows=52000 dims=65536
 self=${BASH_SOURCE[0]}
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -33,7 +34,8 @@ while [ $# -gt 0 ]; do
         --cases) cases=$2 ;;
         --seconds) seconds=$2 ;;
         --json) json=$2 ;;
-        --rows | --dims) size+=("$1" "$2") ;;
+        --rows) rows=$2 ;;
+        --dims) dims=$2 ;;
         esac
         shift
         ;;
@@ -116,12 +118,12 @@ tail -n 1 "$work/check" >&2
 [ "$status" -eq 0 ] || echo "check: see above: the answers of this device are WRONG, or it failed" >&2
 
 step "limits and scans"
-"${gradctl[@]}" bench --device "$device" --seconds "$seconds" "${size[@]}" --json >"$work/bench" || status=1
+"${gradctl[@]}" bench --device "$device" --seconds "$seconds" --size $((rows * dims)) --dims "$dims" --json >"$work/bench" || status=1
 
 : >"$work/peers"
 if [ -n "$peers" ] && [[ $device == gpu* ]]; then
     step "PyTorch and FAISS"
-    CUDA_VISIBLE_DEVICES=${device#gpu:} python3 "$here/peers.py" "${size[@]}" >"$work/peers" ||
+    CUDA_VISIBLE_DEVICES=${device#gpu:} python3 "$here/peers.py" --rows "$rows" --dims "$dims" >"$work/peers" ||
         echo "check: the peers were not measured" >&2
 fi
 
@@ -135,5 +137,36 @@ array() { printf '['; paste -sd, "$1"; printf ']'; }
     printf '"bench":%s,' "$(array "$work/bench")"
     printf '"peers":%s}\n' "$(array "$work/peers")"
 } >"$json"
+
+# ---- the short table ----
+number() { sed -n "s/.*\"$1\": *\([-0-9.e+]*\).*/\1/p"; }
+kernel() { grep -o "{\"codec\": *\"$1\", *\"queries\": *$2,[^}]*}" "$work/bench" | head -n 1 | number "$3"; }
+peer() { grep "\"peer\": *\"torch\", *\"type\": *\"$1\"" "$work/peers" | grep "\"queries\": *$2," | number seconds; }
+# A line: what, the figure, the target, and whether more (>) or less (<) of it is wanted.
+line() {
+    [ -n "$2" ] || { printf '%-58s %10s %10s\n' "$1" "–" "$4 $3"; return; }
+    awk -v what="$1" -v value="$2" -v target="$3" -v sense="$4" 'BEGIN {
+        met = sense == ">" ? value >= target : value <= target
+        printf "%-58s %10.3g %10s %s\n", what, value, sense " " target, met ? "yes" : "NO" }'
+}
+ratio() { [ -n "$1" ] && [ -n "$2" ] && awk -v a="$1" -v b="$2" 'BEGIN { print a / b }'; }
+{
+    printf '%-58s %10s %10s\n' "$(head -n 1 "$work/driver" 2>/dev/null || echo "$device")" measured target
+    for queries in 1 16 64; do
+        line "resident int8, Q = $queries: of the copy bandwidth" "$(kernel int8 $queries copy_ratio)" 0.85 ">"
+    done
+    line "resident bit, Q = 1: of the copy bandwidth" "$(kernel bit 1 copy_ratio)" 0.75 ">"
+    line "resident int8, Q = 1,024: of the int8 peak" "$(kernel int8 1024 peak_ratio)" 0.50 ">"
+    line "staged from the page cache: of the pinned copy" "$(number pinned_ratio <"$work/bench")" 0.90 ">"
+    line "resident, one query, to its rows: ms" \
+        "$(grep -o '"statement_ms": *{[^}]*}' "$work/bench" | number median)" 2 "<"
+    for queries in 1 128; do
+        ours=$(kernel int8 $queries scan_seconds)
+        for type in int8 float16; do
+            line "PyTorch's $type, Q = $queries: its time to that of int8 here" \
+                "$(ratio "$(peer $type $queries)" "$ours")" 1 ">"
+        done
+    done
+} | tee "$work/table"
 echo "check: the result is in $json" >&2
 exit "$status"
