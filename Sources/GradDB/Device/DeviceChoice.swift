@@ -37,12 +37,24 @@ public enum DeviceChoice: Equatable, Sendable {
 
 /// The devices that this process uses: what they keep, they keep for all its databases.
 package enum Devices {
-    private static let stagedMemory = 1_000_000_000
+    static let stagedMemory = 1_000_000_000
     /// Of memory in one socket, one thread: only orders of magnitude count before it has been measured.
     private static let stagedRates = DeviceLimits(bus: 4e9, memory: 8e9, products: 5e10, start: 0)
 
-    /// Of a GPU of the data centre, behind a bus of its time, and its driver's start.
-    static let gpuRates = DeviceLimits(bus: 20e9, memory: 1.2e12, products: 2e14, start: 0.5)
+    /// Of a GPU of the data centre, behind a bus of its time, and its driver's start: what is assumed
+    /// where `gradctl bench` has not measured it.
+    private static let gpuRates = DeviceLimits(
+        bus: 20e9, memory: 1.2e12, products: 2e14, start: 0.5)
+
+    /// Of a GPU that has not been asked for yet: as the last one that was measured here.
+    static var rates: DeviceLimits { DeviceProfile.limitsOfNewestGPU ?? gpuRates }
+
+    private static func rates(of gpu: CUDABackend) -> DeviceLimits {
+        DeviceProfile.limits(name: gpu.name, driver: gpu.driverVersion) ?? gpuRates
+    }
+
+    /// Bytes of a GPU that may be used where nobody says.
+    static func usualMemory(of gpu: CUDABackend) throws -> Int { try gpu.memory().free / 5 * 4 }
 
     private struct Key: Hashable {
         var name: String
@@ -62,8 +74,10 @@ package enum Devices {
             let device: any ScanDevice = known.withLock { known in
                 kept(Key(name: "staged", memory: memory), &known) {
                     let bytes = memory ?? stagedMemory
+                    let host = HostBackend(memoryBytes: bytes)
                     return StagedDevice(
-                        HostBackend(memoryBytes: bytes), memory: bytes, rates: stagedRates)
+                        host, memory: bytes,
+                        rates: DeviceProfile.limits(name: host.name, driver: nil) ?? stagedRates)
                 }
             }
             return DeviceUse(device, isRequired: true)
@@ -92,7 +106,7 @@ package enum Devices {
                 try kept(Key(name: "gpu:\(ordinal)", memory: memory), &known) {
                     let gpu = try CUDABackend(ordinal: ordinal)
                     return StagedDevice(
-                        gpu, memory: try memory ?? gpu.memory().free / 5 * 4, rates: gpuRates)
+                        gpu, memory: try memory ?? usualMemory(of: gpu), rates: rates(of: gpu))
                 }
             }
         }
@@ -122,7 +136,7 @@ private final class UnopenedDevice: ScanDevice {
     var name: String { known?.name ?? "GPU" }
     var limits: DeviceLimits {
         if let known { return known.limits }
-        var limits = Devices.gpuRates
+        var limits = Devices.rates
         // One that is not there is not asked twice.
         if opened.withLock({ $0 != nil }) { limits.start = .infinity }
         return limits

@@ -28,6 +28,8 @@ package final class DeviceWorkspace {
     let compute: any DeviceQueue
     package let heap: DeviceHeap
     package let resident: ResidentItems
+    /// Whether launches that score are timed one by one.
+    var timesScores = false
     private(set) var slots: [Slot] = []
     private let arena: Arena
 
@@ -56,9 +58,12 @@ package final class DeviceWorkspace {
 
     // MARK: the ring
 
+    /// Bytes of a buffer, where no item needs more, of a device of which so much may be used.
+    static func ringBytes(memory: Int) -> Int { min(slotBytes, memory / 32) }
+
     /// Sees to it that every buffer takes `bytes` at least.
     func prepareRing(holding bytes: Int) throws {
-        let wanted = max(bytes, min(Self.slotBytes, heap.limit / 32))
+        let wanted = max(bytes, Self.ringBytes(memory: heap.limit))
         guard (slots.map(\.pinned.count).min() ?? 0) < bytes else { return }
         try finish()
         for slot in slots {

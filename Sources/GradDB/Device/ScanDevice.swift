@@ -58,6 +58,12 @@ package struct DeviceLimits: Sendable, Equatable {
     package var start: Double
     /// Bytes of tables that it has.
     package var residentBytes = 0
+    /// What a pass takes beside reading and scoring.
+    package var passSeconds = 0.0
+    /// What its kernels do, where `gradctl bench` has measured it.
+    package var kernels: DeviceKernelRates?
+
+    package var isMeasured: Bool { kernels != nil }
 
     package init(bus: Double, memory: Double, products: Double, start: Double) {
         self.bus = bus

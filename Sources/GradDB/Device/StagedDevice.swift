@@ -10,6 +10,7 @@ package final class StagedDevice: ScanDevice {
     private let workspace: Monitor<DeviceWorkspace?>
     /// What `usage` tells without waiting for a scan to end.
     private let lastUsage = Mutex<Usage>(Usage())
+    private let timesScores = Mutex(false)
 
     /// What is kept on the device.
     package struct Usage: Sendable, Equatable {
@@ -49,6 +50,7 @@ package final class StagedDevice: ScanDevice {
         try workspace.withLock { workspace in
             let own = try workspace ?? DeviceWorkspace(backend, memory: memory)
             workspace = own
+            own.timesScores = timesScores.withLock { $0 }
             defer {
                 let usage = Usage(
                     residentBytes: own.resident.bytes, residentItems: own.resident.count,
@@ -67,6 +69,13 @@ package final class StagedDevice: ScanDevice {
             }
         }
     }
+
+    /// For benchmarks: has launches that score timed one by one (`DeviceCounters.scoreSeconds`), from here
+    /// on.
+    func timeScores(_ isTimed: Bool) { timesScores.withLock { $0 = isTimed } }
+
+    /// Forgets what of tables is on the device, and keeps its memory.
+    func forgetItems() { workspace.withLock { $0?.resident.removeAll() } }
 
     /// Gives all memory of the device back.
     package func reset() {
@@ -93,6 +102,8 @@ package final class DeviceGroup: ScanDevice {
             sum.products += limits.products
             sum.start = max(sum.start, limits.start)
             sum.residentBytes += limits.residentBytes
+            sum.passSeconds = max(sum.passSeconds, limits.passSeconds)
+            sum.kernels = sum.kernels.flatMap { left in limits.kernels.map { left + $0 } }
         }
     }
 

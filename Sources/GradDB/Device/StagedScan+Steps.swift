@@ -64,12 +64,14 @@ extension StagedScan {
             }
         }
         let uploaded = try workspace.upload(items, tiles)
+        let began = workspace.timesScores ? try workspace.compute.record() : nil
         try column.score(
             DeviceColumn.Place(
                 items: uploaded.items, tiles: uploaded.tiles, tileCount: tiles.count,
                 counting: output.counting, dots: output.dots, stride: output.capacity,
                 isFirst: index == 0),
             on: workspace.compute)
+        if let began { timed.scores.append((began, try workspace.compute.record())) }
         guard scan.request.squaredNorms == nil else { return }
         var arguments = gd_norms_args()
         arguments.items = uploaded.items.value
@@ -91,7 +93,9 @@ extension StagedScan {
         }
         let began = try workspace.compute.record()
         try shipment.output.complete(rows: shipment.rows, selector)
-        timed.launches.append((began, try workspace.compute.record()))
+        let completing = (began, try workspace.compute.record())
+        timed.launches.append(completing)
+        if selector != nil { timed.selections.append(completing) }
     }
 
     // MARK: collect
@@ -105,7 +109,10 @@ extension StagedScan {
             try handOverGroups(shipment)
             return
         }
-        if let candidates = try shipment.output.selected() {
+        let began = ContinuousClock.now
+        let selection = try shipment.output.selected()
+        counters.device?.readSeconds += (ContinuousClock.now - began).seconds
+        if let candidates = selection {
             try consumer.selected(0, selected(candidates, shipment))
         } else {
             try shipment.output.loadScores(rows: shipment.rows)

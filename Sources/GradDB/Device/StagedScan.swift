@@ -74,10 +74,19 @@ final class StagedScan {
     private var admitted: [DeviceItemKey] = []
     /// Set by readers as they verify.
     private let verified = Monitor(0)
-    private(set) var counters = ScanCounters()
-    var timed: (copies: [Span], launches: [Span]) = ([], [])
+    var counters = ScanCounters()
+    var timed = Timed()
 
     typealias Span = (from: any DeviceEvent, to: any DeviceEvent)
+
+    /// When the queues did what.
+    struct Timed {
+        var copies: [Span] = []
+        var launches: [Span] = []
+        /// Of those, what only selects, and what only scores.
+        var selections: [Span] = []
+        var scores: [Span] = []
+    }
 
     init(
         _ workspace: DeviceWorkspace, _ scan: Scan, threads: Int, _ consumer: ScanConsumer
@@ -109,7 +118,9 @@ final class StagedScan {
     private func scan(_ units: [Int], _ done: (ArraySlice<Int>) -> Void) throws {
         counters.device = DeviceCounters(name: workspace.backend.name)
         guard !units.isEmpty else { return }
+        let began = ContinuousClock.now
         try prepare(units)
+        counters.device?.prepareSeconds = (ContinuousClock.now - began).seconds
         var pending: Shipment?
         for range in shipments(units) {
             try scan.request.cancellation.check()
@@ -129,6 +140,8 @@ final class StagedScan {
         counters.verifiedBlocks += verified.withLock { $0 }
         counters.device?.copySeconds = try Self.seconds(timed.copies)
         counters.device?.computeSeconds = try Self.seconds(timed.launches)
+        counters.device?.selectSeconds = try Self.seconds(timed.selections)
+        counters.device?.scoreSeconds = try Self.seconds(timed.scores)
     }
 
     private static func seconds(_ spans: [Span]) throws -> Double {

@@ -204,7 +204,7 @@ package struct MachineBench {
 
 extension [Double] {
     /// The middle one, or the mean of the two in the middle; 0 of none.
-    fileprivate var median: Double {
+    var median: Double {
         guard !isEmpty else { return 0 }
         let sorted = self.sorted()
         return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2

@@ -145,6 +145,14 @@ package struct DeviceCounters: Sendable, Equatable {
     /// How long copies to it, and its kernels, took; they go on beside each other.
     package var copySeconds = 0.0
     package var computeSeconds = 0.0
+    /// Until the first launch was given: queries, memory. By the host's clock.
+    package var prepareSeconds = 0.0
+    /// Of `computeSeconds`, the selection, where there is one.
+    package var selectSeconds = 0.0
+    /// Of `computeSeconds`, the launches that score; only where the device is told to time them.
+    package var scoreSeconds = 0.0
+    /// Bringing back what was selected, by the host's clock.
+    package var readSeconds = 0.0
     /// Why the processor had to go on in its place.
     package var failure: String?
 
@@ -158,6 +166,10 @@ package struct DeviceCounters: Sendable, Equatable {
         // Of devices beside each other, the one that took longer; of passes, each.
         sum.copySeconds += right.copySeconds
         sum.computeSeconds += right.computeSeconds
+        sum.prepareSeconds += right.prepareSeconds
+        sum.selectSeconds += right.selectSeconds
+        sum.scoreSeconds += right.scoreSeconds
+        sum.readSeconds += right.readSeconds
         sum.failure = left.failure ?? right.failure
         return sum
     }

@@ -47,7 +47,8 @@ struct PlanChooser {
         var plans = try plans(.exact)
         var sample: ScoreSample?
         if let device = options.device, mayUseDevice {
-            let onDevice = plans.map { $0.moved(to: device.device, cost(on: device.device)) }
+            let seconds = try cost(on: device.device)
+            let onDevice = plans.map { $0.moved(to: device.device, seconds) }
             // Whoever names a device wants no other plan.
             plans = device.isRequired ? onDevice : plans + onDevice
         }
@@ -70,6 +71,9 @@ struct PlanChooser {
         var choice = PlanChoice(
             among: plans, limitsAreMeasured: limits.isMeasured, filterSeconds: filterSeconds)
         choice.filter = filter
+        if mayUseDevice {
+            choice.deviceLimitsAreMeasured = options.device?.device.limits.isMeasured
+        }
         choice.scoreSample = sample
         if let name = options.plan { try choice.take(name) }
         return choice
@@ -183,16 +187,22 @@ struct PlanChooser {
 
     /// Bytes and seconds of all passes over whole rows on a device, beside each other: reading what is
     /// not there, scoring, and the products of a batch.
-    private func cost(on device: any ScanDevice) -> Double {
+    private func cost(on device: any ScanDevice) throws -> Double {
         let limits = device.limits
+        let kernels = try KernelSet.chosen()
         let passes = Double(parts.parts.count * max(1, query.checkpoints.count))
+        let stored = try ladder.exact.columns.map { column in
+            let codec = try query.view.table.codec(column.layer, column.encoding.codec, kernels)
+            return (codec: column.encoding.codec, bytes: rows * Double(codec.rowBytes))
+        }
         let bytes = rows * Double(ladder.exact.rowBytes)
         let staged = max(0, bytes - Double(limits.residentBytes))
         let products = rows * Double(query.layers.reduce(0) { $0 + $1.dims }) * Double(queries)
         // The first pass leaves on the device what fits there.
         let reading = max(staged / limits.bus, staged * coldShare / self.limits.disk)
-        let scoring = max(bytes / limits.memory, products / limits.products)
+        let scoring = limits.scoring(stored, queries: queries, products: products)
         return limits.start + max(reading, scoring) + (passes - 1) * scoring
+            + passes * limits.passSeconds
     }
 
     // MARK: what passes cost

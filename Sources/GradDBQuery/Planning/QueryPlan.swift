@@ -22,6 +22,12 @@ public struct QueryPlan: Sendable {
             root.rendered, "",
             "chosen: \(chosen.name), \(Self.seconds(chosen)) expected, by \(limits)",
         ]
+        if let isMeasured = choice.deviceLimitsAreMeasured {
+            lines.append(
+                isMeasured
+                    ? "the device's limits are those that `gradctl bench --device` measured"
+                    : "the device's limits are assumed; `gradctl bench --device` measures them")
+        }
         for plan in choice.rejected {
             lines.append(
                 "rejected: \(plan.name), \(Self.seconds(plan)) (\(choice.reason(plan)))")
@@ -35,22 +41,26 @@ public struct QueryPlan: Sendable {
 
     /// What EXPLAIN prints of a statement with `--json`: format-spec/cli-json.md.
     package func json(of statement: String) -> JSONObject {
-        JSONObject([
+        var object = JSONObject([
             ("statement", .string(statement)), ("plan", .object(root.json)),
             ("chosen", .string(choice.chosen.name)), ("seconds", .float(choice.chosen.seconds)),
-            ("limits", .string(choice.limitsAreMeasured ? "measured" : "assumed")),
-            (
-                "rejected",
-                .array(
-                    choice.rejected.map { plan in
-                        .object(
-                            JSONObject([
-                                ("plan", .string(plan.name)), ("seconds", .float(plan.seconds)),
-                                ("bytes", .int(Int64(plan.bytes))),
-                                ("reason", .string(choice.reason(plan))),
-                            ]))
-                    })
-            ),
+            ("limits", Self.limits(areMeasured: choice.limitsAreMeasured)),
         ])
+        if let areMeasured = choice.deviceLimitsAreMeasured {
+            object.append("device_limits", Self.limits(areMeasured: areMeasured))
+        }
+        let rejected = choice.rejected.map { plan in
+            JSONValue.object(
+                JSONObject([
+                    ("plan", .string(plan.name)), ("seconds", .float(plan.seconds)),
+                    ("bytes", .int(Int64(plan.bytes))), ("reason", .string(choice.reason(plan))),
+                ]))
+        }
+        object.append("rejected", .array(rejected))
+        return object
+    }
+
+    private static func limits(areMeasured: Bool) -> JSONValue {
+        .string(areMeasured ? "measured" : "assumed")
     }
 }

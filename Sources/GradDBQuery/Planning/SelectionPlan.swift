@@ -33,6 +33,8 @@ package struct PlanChoice: Sendable {
     /// Cheapest first.
     package fileprivate(set) var rejected: [SelectionPlan]
     package var limitsAreMeasured: Bool
+    /// Those of the device that comes into question; nil where there is none.
+    package var deviceLimitsAreMeasured: Bool?
     /// What the condition was found to do to a few rows.
     package var filter: FilterSample?
     /// How long asking it of all rows is expected to take.

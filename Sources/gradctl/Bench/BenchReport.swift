@@ -99,7 +99,7 @@ struct BenchReport {
     }
 
     /// Three significant digits.
-    private static func number(_ value: Double?) -> String {
+    static func number(_ value: Double?) -> String {
         guard let value else { return "–" }
         let scale = value < 0.1 ? 1e4 : value < 1 ? 1e3 : value < 10 ? 100 : value < 100 ? 10 : 1
         let rounded = (value * scale).rounded() / scale

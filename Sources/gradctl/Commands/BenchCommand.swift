@@ -10,13 +10,16 @@ struct BenchCommand: ParsableCommand {
             Measures memory, disk and kernels, and keeps the result for the planner in
             $XDG_CACHE_HOME/graddb/machine.json (else ~/.cache). With a table, scans it for 1, 16
             and 128 random queries, from the disk and from memory, beside these limits. With
-            --projector only projections are measured, from memory, beside loading every byte.
+            --projector only projections are measured, from memory, beside loading every byte. With
+            --device a GPU is measured: its limits, and scans of random rows on it.
 
             Examples:
               gradctl bench
               gradctl bench alpaca --checkpoint step-300
               gradctl bench alpaca --seconds 60 --json
               gradctl bench --projector sketch,dims=65536 --projector sketch,dims=4096
+              gradctl bench --device gpu:0
+              gradctl bench --device staged --size 4M --queries 1 --queries 64
             """)
 
     @OptionGroup var globals: GlobalOptions
@@ -33,6 +36,34 @@ struct BenchCommand: ParsableCommand {
         help: ArgumentHelp("A projector to measure (several times).", valueName: "spec"))
     var projectors: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "What to measure: cpu (default), gpu, gpu:N, gpu:N,M or staged.", valueName: "device"))
+    var device: String?
+
+    @Option(
+        name: .customLong("gpu-memory"),
+        help: ArgumentHelp(
+            "Bytes of each device to use, such as 4G (default: most of what is free).",
+            valueName: "bytes"))
+    var memory: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --device: bytes of the int8 table (default: by the device's memory).",
+            valueName: "bytes"))
+    var size: String?
+
+    @Option(help: "With --device: dims of a row (default: 65,536 in a table of 1G or more).")
+    var dims: Int?
+
+    @Option(
+        name: .customLong("queries"),
+        help: ArgumentHelp(
+            "With --device: a number of queries (several times; default: 1, 16, 64, 128, 1024).",
+            valueName: "count"))
+    var queries: [Int] = []
+
     func validate() throws {
         if !projectors.isEmpty, table != nil {
             throw ValidationError("--projector is measured by itself, without a table.")
@@ -43,10 +74,67 @@ struct BenchCommand: ParsableCommand {
         if checkpoint != nil, table == nil {
             throw ValidationError("--checkpoint needs a table.")
         }
+        guard dims.map({ (64...TableSchema.maxDims).contains($0) }) ?? true else {
+            throw ValidationError("--dims takes a number from 64 to \(TableSchema.maxDims).")
+        }
+        let mostQueries = DeviceBenchOptions.mostQueries
+        guard queries.allSatisfy({ (1...mostQueries).contains($0) }),
+            Set(queries).count == queries.count
+        else {
+            throw ValidationError(
+                "--queries takes different numbers from 1 to \(mostQueries), one each time.")
+        }
+    }
+
+    /// The device that is measured; nil: this machine's processor.
+    private func measuredDevice() throws -> DeviceChoice? {
+        let choice = try device.map { try DeviceChoice(named: $0) } ?? .cpu
+        guard choice != .auto else {
+            throw GradDBError(
+                .usage, "bench measures what --device names: cpu, gpu, gpu:N or staged")
+        }
+        guard choice == .cpu else {
+            if table != nil || !projectors.isEmpty {
+                throw GradDBError(
+                    .usage, "a device is measured by itself, without a table or --projector")
+            }
+            return choice
+        }
+        if memory != nil || size != nil || dims != nil || !queries.isEmpty {
+            throw GradDBError(
+                .usage,
+                "--gpu-memory, --size, --dims and --queries are of a device: --device gpu or staged"
+            )
+        }
+        return nil
+    }
+
+    private func measure(_ device: DeviceChoice, _ cancellation: Cancellation) throws {
+        var options = DeviceBenchOptions(threads: globals.threadCount, cancellation: cancellation)
+        options.size = try size.map { try Units.byteCount($0, of: "--size") }
+        options.dims = dims
+        options.seconds = seconds
+        if !queries.isEmpty { options.queries = queries.sorted() }
+        let memory = try memory.map { try Units.byteCount($0, of: "--gpu-memory") }
+        let measured = try DeviceBenchRun(choice: device, memory: memory, options: options)
+            .measure()
+        let report = DeviceBenchReport(
+            processor: try MachineKey.current(threads: globals.threadCount).processor,
+            threads: globals.threadCount,
+            stored: options.areUsual
+                ? kept { try DeviceProfile.store(measured.map(\.profile)) } : nil,
+            devices: measured)
+        try print(report.json, report.lines)
+    }
+
+    private func print(_ json: JSONObject, _ lines: [String]) throws {
+        guard !globals.json else { return try Console.print(json.text) }
+        for line in lines { try Console.print(line) }
     }
 
     func run() throws {
         let cancellation = Interruption.watch()
+        if let device = try measuredDevice() { return try measure(device, cancellation) }
         guard projectors.isEmpty else { return try measureProjectors(cancellation) }
         // Whatever is wrong with the table is said before anything is measured.
         let scans = try table.map { table in
@@ -56,18 +144,14 @@ struct BenchCommand: ParsableCommand {
         }
         let (profile, notes) = try measureMachine(cancellation)
         notes.forEach(globals.note)
-        let stored = store(profile)
+        let stored = kept { try profile.store() }
         var results: [ScanResult] = []
         if let scans {
             results = try scans.run(seconds: seconds, profile)
             scans.notes(on: results).forEach(globals.note)
         }
         let report = BenchReport(profile: profile, stored: stored, table: scans, scans: results)
-        if globals.json {
-            try Console.print(report.json.text)
-        } else {
-            for line in report.lines { try Console.print(line) }
-        }
+        try print(report.json, report.lines)
     }
 
     private func measureProjectors(_ cancellation: Cancellation) throws {
@@ -111,9 +195,9 @@ struct BenchCommand: ParsableCommand {
     }
 
     /// - Returns: the file's path; nil where it could not be written, which harms nothing.
-    private func store(_ profile: MachineProfile) -> String? {
+    private func kept(_ store: () throws -> String) -> String? {
         do {
-            return try profile.store()
+            return try store()
         } catch {
             globals.note("the measurements are not kept for the planner: \(error)")
             return nil

@@ -19,12 +19,7 @@ struct DeviceOptions: ParsableArguments {
 
     /// The device that is meant; nil: the processor.
     func use() throws -> DeviceUse? {
-        let bytes = try memory.map { text in
-            guard let bytes = Units.parse(text).flatMap({ Int(exactly: $0) }) else {
-                throw GradDBError(.usage, "--gpu-memory takes bytes, such as 4G, not '\(text)'")
-            }
-            return bytes
-        }
+        let bytes = try memory.map { try Units.byteCount($0, of: "--gpu-memory") }
         return try Devices.use(try DeviceChoice(named: device ?? "auto"), memory: bytes)
     }
 }

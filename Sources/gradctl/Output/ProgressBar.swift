@@ -74,6 +74,16 @@ enum Units {
         return bytes
     }
 
+    /// The bytes that an option is given.
+    ///
+    /// - Throws: `.usage` for what are none.
+    static func byteCount(_ text: String, of option: String) throws -> Int {
+        guard let bytes = parse(text).flatMap({ Int(exactly: $0) }) else {
+            throw GradDBError(.usage, "\(option) takes bytes, such as 4G, not '\(text)'")
+        }
+        return bytes
+    }
+
     static func seconds(_ value: Double) -> String {
         value < 10 ? "\((value * 100).rounded() / 100) s" : "\(Int(value.rounded())) s"
     }

@@ -7,6 +7,8 @@ package final class CUDABackend: DeviceBackend {
     package var name: String { device.name }
     package var ordinal: Int { device.ordinal }
     package var processorCount: Int { device.processorCount }
+    /// The CUDA version that its driver has: "12.4".
+    var driverVersion: String { CUDALibrary.text(ofVersion: context.library.version) }
 
     /// The GPU of that number, with GradDB's kernels compiled for it (the driver keeps them on disk).
     ///
