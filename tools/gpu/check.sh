@@ -123,7 +123,7 @@ step "limits and scans"
 : >"$work/peers"
 if [ -n "$peers" ] && [[ $device == gpu* ]]; then
     step "PyTorch and FAISS"
-    CUDA_VISIBLE_DEVICES=${device#gpu:} python3 "$here/peers.py" --rows "$rows" --dims "$dims" >"$work/peers" ||
+    CUDA_VISIBLE_DEVICES=${device#gpu:} python3 "$here/peers.py" --rows "$rows" --dims "$dims" --top 10 >"$work/peers" ||
         echo "check: the peers were not measured" >&2
 fi
 

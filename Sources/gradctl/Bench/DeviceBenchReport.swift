@@ -154,7 +154,7 @@ struct DeviceBenchReport {
         object.append(contentsOf: shape(kernel.rows, kernel.dims, kernel.bytes))
         object.append(
             contentsOf: JSONObject([
-                ("seconds", .float(kernel.seconds)),
+                ("seconds", .float(kernel.seconds)), ("scan_seconds", .float(kernel.scanSeconds)),
                 ("gb_per_s", .float(kernel.gigabytesPerSecond)),
                 ("gmac_per_s", .float(kernel.gmacPerSecond)), ("read_ratio", .float(ratios.read)),
                 ("copy_ratio", .float(ratios.copy)),

@@ -10,6 +10,8 @@ package struct KernelMeasurement: Sendable {
     package let bytes: Int
     /// Of all launches that score, by the device's events.
     package let seconds: Double
+    /// Wall clock of the scan, with its selection, to the rows in the host's memory.
+    package let scanSeconds: Double
 
     package var gigabytesPerSecond: Double { Double(bytes) / seconds / 1e9 }
     package var gmacPerSecond: Double {
@@ -113,7 +115,8 @@ extension DeviceBench {
             let seconds = timed.map(\.counters.scoreSeconds).median
             return KernelMeasurement(
                 codec: table.codec, queries: queries, rows: table.rows, dims: table.dims,
-                bytes: table.bytes, seconds: max(seconds, 1e-9))
+                bytes: table.bytes, seconds: max(seconds, 1e-9),
+                scanSeconds: timed.map(\.seconds).median)
         }
     }
 
