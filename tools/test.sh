@@ -26,9 +26,35 @@ emulator=()
     emulator=(qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross)
 tools/setup.sh python3 python3-numpy python3-pytest python3-venv --if-possible "${emulator[@]}"
 
+# Tests that go on beside others, with what they say kept until they are waited for.
+logs=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$logs"' EXIT
+log=$logs/log
+begin() { # NAME COMMAND …
+    local name=$1
+    shift
+    "$@" >"$logs/$name" 2>&1 &
+    echo $! >"$logs/$name.pid"
+}
+finish() { # NAME TITLE
+    echo "== $2 =="
+    local status=0
+    wait "$(cat "$logs/$1.pid")" || status=$?
+    cat "$logs/$1"
+    [ "$status" -eq 0 ] || exit "$status"
+}
+run_pytest() { /usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider "$@"; }
+
+# Of the loops in C, for processors and GPUs: they build what they test, beside the build, which for
+# the most part has one core's work. In a process of their own: NVIDIA's compiler changes its locale, and
+# makes it large, which the processes that it starts then seem to be.
+test_kernels() {
+    tools/gpu/compile_kernels.py --install || echo "test: going on without NVIDIA's compiler" >&2
+    run_pytest Tests/kernels Tests/gpu
+}
+begin kernels test_kernels
+
 echo "== building (release, with tests) =="
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 swift build -c release --build-tests 2>&1 | tee "$log" | grep -E "error:|warning:|Build complete" || true
 [ "${PIPESTATUS[0]}" -eq 0 ] || { tail -n 40 "$log"; exit 1; }
 if grep -E "^$PWD/(Sources|Tests)/.*warning:" "$log"; then
@@ -49,29 +75,19 @@ for _ in $(seq "$GRADDB_TEST_SCALE"); do
     fi
 done
 
-echo "== black-box tests =="
-tools/gpu/compile_kernels.py --install || echo "test: going on without NVIDIA's compiler" >&2
+finish kernels "kernels"
+
 export GRADCTL=$PWD/.build/release/gradctl
 # The faults beside the others: they wait for processes more than they compute.
-faults=$(mktemp)
-trap 'rm -f "$log" "$faults"' EXIT
-/usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider Tests/faults >"$faults" 2>&1 &
-running=$!
-# Kernels of GPUs in a process of their own: NVIDIA's compiler changes its locale, and makes it large,
-# which the processes that it starts then seem to be.
-for tests in "Tests/kernels Tests/gpu" "Tests/blackbox Tests/queries Tests/reader Tests/demo"; do
-    # shellcheck disable=SC2086
-    /usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider $tests ||
-        { kill "$running" 2>/dev/null; cat "$faults"; exit 1; }
-done
-status=0
-wait "$running" || status=$?
-cat "$faults"
-[ "$status" -eq 0 ] || exit "$status"
-
-echo "== Python package =="
-GRADDB_LIBRARY=$PWD/.build/release/libgraddb.so tools/python/environment.sh
-.build/python/bin/python -B -m pytest -q -rs -p no:cacheprovider Tests/python
+test_faults_and_python() {
+    run_pytest Tests/faults
+    GRADDB_LIBRARY=$PWD/.build/release/libgraddb.so tools/python/environment.sh
+    .build/python/bin/python -B -m pytest -q -rs -p no:cacheprovider Tests/python
+}
+begin faults test_faults_and_python
+echo "== black-box tests =="
+run_pytest Tests/blackbox Tests/queries Tests/reader Tests/demo || { cat "$logs/faults"; exit 1; }
+finish faults "faults, and the Python package"
 
 if [ "$GRADDB_TEST_SCALE" -ge 10 ]; then
     echo "== fuzzing =="
