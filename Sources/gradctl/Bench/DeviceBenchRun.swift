@@ -3,12 +3,6 @@
 import GradDB
 import GradDBQuery
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 struct DeviceBenchRun {
     let choice: DeviceChoice
     /// Bytes of each device.
@@ -17,12 +11,9 @@ struct DeviceBenchRun {
 
     /// - Throws: `.failed` where a device is not there, or fails.
     func measure() throws -> [DeviceMeasurement] {
-        let directory = ProcessInfo.processInfo.environment["TMPDIR"] ?? ""
         do {
             return try MeasuredDevice.start(choice, memory: memory).map { device in
-                try DeviceBench.measure(
-                    device, options, in: directory.isEmpty ? "/tmp" : directory,
-                    statement: statement)
+                try DeviceBench.measure(device, options, statement: statement)
             }
         } catch let error as DeviceError {
             throw GradDBError(.failed, error.message)

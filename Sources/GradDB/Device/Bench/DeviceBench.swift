@@ -1,11 +1,5 @@
 // Measures a device: its limits, and what scans of the engine do on it, on tables of random rows.
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// How a device is measured.
 package struct DeviceBenchOptions: Sendable {
     /// Stored bytes of the int8 table; nil: by the device's memory.
@@ -78,37 +72,37 @@ package struct DeviceBench {
     private static let residentShare = 0.15
     private static let leastRounds = 3
 
-    /// - Parameters:
-    ///   - directory: where tables are made, in a directory that goes at the end.
-    ///   - statement: what asks the table's query by a statement, and times it.
+    /// - Parameter statement: what asks the table's query by a statement, and times it.
     /// - Throws: `DeviceError`; `.usage` for sizes that make no sense; `.io` without room for tables;
     ///   `.interrupted`.
     package static func measure(
-        _ device: MeasuredDevice, _ options: DeviceBenchOptions, in directory: String,
-        statement: Statement
+        _ device: MeasuredDevice, _ options: DeviceBenchOptions, statement: Statement
     ) throws -> DeviceMeasurement {
-        let own =
-            "\(directory)/graddb-bench-\(ProcessInfo.processInfo.processIdentifier)-devices"
-        defer { try? FileManager.default.removeItem(atPath: own) }
-        let bench = DeviceBench(device: device, options: options, directory: own)
-        let shape = try bench.shape()
+        try TemporaryDirectory.with { directory in
+            try DeviceBench(device: device, options: options, directory: directory)
+                .measure(statement)
+        }
+    }
+
+    private func measure(_ statement: Statement) throws -> DeviceMeasurement {
+        let shape = try shape()
         var result = DeviceMeasurement(device: device, measured: Timestamp.now())
-        result.limits = try bench.limits(bytes: shape.bytes, seconds: options.seconds * limitShare)
+        result.limits = try limits(bytes: shape.bytes, seconds: options.seconds * Self.limitShare)
         let share =
-            options.seconds * kernelShare
+            options.seconds * Self.kernelShare
             / Double(CodecKind.allCases.count * options.queries.count)
         // One that scans as any other does, apart from those of this process.
         let staged = StagedDevice(
             device.backend, memory: device.memory,
             rates: DeviceLimits(bus: 1e9, memory: 1e9, products: 1e9, start: 0))
         for codec in CodecKind.allCases {
-            let table = try bench.table(codec, shape)
-            result.kernels += try bench.kernels(table, staged, secondsOfBatch: share)
+            let table = try table(codec, shape)
+            result.kernels += try kernels(table, staged, secondsOfBatch: share)
             guard codec == .int8 else { continue }
-            result.staged = try bench.staged(
-                table, staged, seconds: options.seconds * stagedShare)
-            result.resident = try bench.resident(
-                table, staged, seconds: options.seconds * residentShare, statement)
+            result.staged = try self.staged(
+                table, staged, seconds: options.seconds * Self.stagedShare)
+            result.resident = try resident(
+                table, staged, seconds: options.seconds * Self.residentShare, statement)
         }
         return result
     }
