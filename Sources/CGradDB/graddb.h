@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Raised when a change breaks programs that were compiled before it. */
-#define GRADDB_ABI_VERSION 1
+#define GRADDB_ABI_VERSION 2
 
 /* The ABI version of the library that is loaded; a program compares it with its own. */
 uint32_t graddb_abi_version(void);
@@ -51,6 +51,7 @@ typedef struct graddb_database graddb_database;
 typedef struct graddb_result graddb_result;
 typedef struct graddb_writer graddb_writer;
 typedef struct graddb_projector graddb_projector;
+typedef struct graddb_kept graddb_kept;
 
 void graddb_string_free(char *text);
 
@@ -134,7 +135,13 @@ int32_t graddb_delete_tag(graddb_database *database, const char *table, const ch
 
 enum { GRADDB_F32 = 0, GRADDB_F16 = 1, GRADDB_BF16 = 2 };
 
-/* A matrix in the caller's memory: one vector per row, its elements side by side. */
+/* Where a tensor's data is: in the host's memory, or in that of NVIDIA GPU n, which is
+ * GRADDB_GPU_0 + n (the driver's numbers, as CUDA_VISIBLE_DEVICES shows them). */
+enum { GRADDB_HOST = 0, GRADDB_GPU_0 = 1 };
+
+/* A matrix in the caller's memory: one vector per row, its elements side by side. One in a GPU's
+ * memory is copied to the host by the driver, once and without a detour, behind what the GPU's
+ * default stream has been given before the call: what writes it must be in that stream's order. */
 typedef struct graddb_tensor {
     const char *name; /* the layer's; NULL for the only layer of a table */
     const void *data; /* element 0 of row 0 */
@@ -142,7 +149,11 @@ typedef struct graddb_tensor {
     int64_t dims;       /* elements of a row */
     int64_t row_stride; /* bytes from one row to the next; may be 0 or negative */
     int32_t dtype;      /* GRADDB_F32, GRADDB_F16 or GRADDB_BF16 */
+    int32_t device;     /* GRADDB_HOST, or GRADDB_GPU_0 + n */
 } graddb_tensor;
+
+/* Fails where tensors in the memory of that GPU cannot be read: GRADDB_FAILED says why. */
+int32_t graddb_check_gpu(int32_t gpu, graddb_error **error);
 
 enum { GRADDB_STRING = 0, GRADDB_INT = 1, GRADDB_FLOAT = 2, GRADDB_BOOL = 3 };
 
@@ -240,10 +251,15 @@ typedef struct graddb_parameter {
 enum { GRADDB_RUN = 0, GRADDB_EXPLAIN = 1, GRADDB_EXPLAIN_ANALYZE = 2 };
 
 /* Runs one statement. `table` is meant where it has no FROM; it may be NULL. `mode`: GRADDB_RUN, or
- * as though the statement began with EXPLAIN or EXPLAIN ANALYZE. `threads` 0: one per processor. */
+ * as though the statement began with EXPLAIN or EXPLAIN ANALYZE. `options`, NULL or
+ *   {"threads": 2, "device": "gpu", "device_memory": 40000000000}
+ * `threads` 0: one per processor. `device` and `device_memory`, bytes of each: where to score, as
+ * `--device` and `--gpu-memory` of gradctl say it (format-spec/cli-json.md, "Devices"), but "cpu"
+ * where it is left out: no GPU is used that was not asked for. What a device did is in the plan.
+ * Where "auto" had to go on with the processor, a note says why. */
 graddb_result *graddb_query(graddb_database *database, const char *statement, const char *table,
                             int32_t mode, const graddb_parameter *parameters,
-                            size_t parameter_count, int32_t threads,
+                            size_t parameter_count, const char *options,
                             graddb_cancellation *cancellation, graddb_error **error);
 
 /* Rows of an answer; 0 of a plan, and of no handle. */
@@ -261,6 +277,22 @@ int32_t graddb_result_is_plan(const graddb_result *result);
 const char *graddb_result_plan_json(const graddb_result *result);
 const char *graddb_result_plan_text(const graddb_result *result);
 void graddb_result_free(graddb_result *result);
+
+/* Brings the vectors of a checkpoint to a device's memory, verified, and keeps them there for queries
+ * of this process, until it is freed or the database is closed. `options`:
+ *   {"device": "gpu", "device_memory": 40000000000, "checkpoint": "step-300", "layers": ["grad"],
+ *    "threads": 2}
+ * `device` and `device_memory` are those of the queries: with other memory it is another device.
+ * Without `checkpoint` the newest, without `layers` all. What is written later is not among them.
+ * GRADDB_FAILED where they do not fit beside what is kept already; of a device that fails, too, but
+ * with "auto": then a note says why, and nothing is kept. */
+graddb_kept *graddb_keep(graddb_database *database, const char *table, const char *options,
+                         graddb_cancellation *cancellation, graddb_error **error);
+/* {"table": "alpaca", "checkpoint": "step-300", "layers": ["grad"], "device": "NVIDIA H200",
+ *  "bytes": 3451912192, "row_groups": 51}: `device` is null, and 0 bytes, where nothing is kept. */
+char *graddb_kept_info(const graddb_kept *kept, graddb_error **error);
+/* The memory may then be used for other blocks. */
+void graddb_kept_free(graddb_kept *kept);
 
 /* -------------------------------------------------------------------------------- projectors -- */
 

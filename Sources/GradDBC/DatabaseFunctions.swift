@@ -34,7 +34,7 @@ public func graddb_create(
 
 @c @implementation
 public func graddb_close(_ database: OpaquePointer!) {
-    _ = Handles.free(database, as: DatabaseHandle.self)
+    Handles.free(database, as: DatabaseHandle.self)?.close()
 }
 
 @c @implementation

@@ -18,6 +18,8 @@ final class DatabaseHandle: Sendable {
     let path: String
     private let state: Mutex<State>
     private let lockTimeout = Mutex(5.0)
+    /// What devices keep of it.
+    let kept = KeptObjects()
 
     private struct State {
         var reader: Database
@@ -49,6 +51,9 @@ final class DatabaseHandle: Sendable {
     }
 
     func table(_ name: String) throws -> Table { try reader().table(name) }
+
+    /// What calls that are under way still need stays until they are done.
+    func close() { kept.close() }
 
     // MARK: writing
 

@@ -11,13 +11,14 @@ import GradDBQuery
 public func graddb_query(
     _ database: OpaquePointer!, _ statement: UnsafePointer<CChar>!, _ table: UnsafePointer<CChar>!,
     _ mode: Int32, _ parameters: UnsafePointer<graddb_parameter>!, _ parameterCount: Int,
-    _ threads: Int32, _ flag: OpaquePointer!, _ error: ErrorTarget
+    _ json: UnsafePointer<CChar>!, _ flag: OpaquePointer!, _ error: ErrorTarget
 ) -> OpaquePointer! {
     guarded(error) {
         let database = try handle(database)
         let statement = try text(statement, "statement")
+        let given = try QueryText(json)
         var options = QueryOptions()
-        options.threads = try threadCount(Int(threads))
+        options.threads = try threadCount(given.threads ?? 0)
         options.defaultTable = try optionalText(table, "table's name")
         options.cancellation = try cancellation(flag)
         try options.bind(try elements(parameters, parameterCount, "parameters"))
@@ -28,6 +29,8 @@ public func graddb_query(
             case Int32(GRADDB_EXPLAIN_ANALYZE): .analyze
             default: throw GradDBError(.usage, "there is no mode \(mode) of a query")
             }
+        // A driver is started last: what is wrong with a call is found out before.
+        options.device = try DeviceText.use(given.device, memory: given.deviceMemory)
         let engine = QueryEngine(try database.reader(), options: options)
         let prepared = try engine.prepare(statement, explain: explain)
         return Handles.make(try ResultObject(prepared, of: engine))
@@ -78,4 +81,22 @@ public func graddb_result_plan_text(_ result: OpaquePointer!) -> UnsafePointer<C
 @c @implementation
 public func graddb_result_free(_ result: OpaquePointer!) {
     _ = Handles.free(result, as: ResultObject.self)
+}
+
+/// How to run a statement.
+private struct QueryText: Decodable {
+    var threads: Int?
+    var device: String?
+    var deviceMemory: Int?
+
+    private enum CodingKeys: String, CodingKey {
+        case threads, device
+        case deviceMemory = "device_memory"
+    }
+
+    init(_ json: UnsafePointer<CChar>?) throws {
+        if let text = try optionalText(json, "options") {
+            self = try options(Self.self, text, "options")
+        }
+    }
 }

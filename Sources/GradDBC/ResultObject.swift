@@ -15,6 +15,9 @@ final class ResultObject: Sendable {
     init(_ prepared: QueryEngine.Prepared, of engine: QueryEngine) throws {
         let sink = ColumnSink()
         let plan = try engine.run(prepared, into: sink)
+        if let failure = plan.deviceFailure {
+            Notes.add("warning", "graddb.device", "\(failure); the processor did what was left")
+        }
         isPlan = prepared.isPlan
         rows = sink.rows
         columns = sink.finished

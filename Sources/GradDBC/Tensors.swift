@@ -39,8 +39,35 @@ private func checked(_ tensor: graddb_tensor, _ place: String) throws -> TensorB
     guard let start = tensor.data ?? (rows == 0 ? UnsafeRawPointer(bitPattern: 64) : nil) else {
         throw GradDBError(.badInput, "\(place) has \(rows) rows, but its data is NULL")
     }
+    guard tensor.device == Int32(GRADDB_HOST) else {
+        let copy = try HostCopy(tensor, element, place)
+        return TensorBatch.Tensor(
+            element, rows: rows, dims: dims, start: UnsafeRawPointer(copy.start), owner: copy)
+    }
     return TensorBatch.Tensor(
         element, rows: rows, dims: dims, start: start, stride: Int(tensor.row_stride))
+}
+
+/// The rows of a tensor that lies in a GPU's memory, one after the other.
+private final class HostCopy: @unchecked Sendable {  // only read from, once it is made
+    let start: UnsafeMutableRawPointer
+
+    /// - Throws: `.failed`, with the driver's words, where they cannot be read.
+    init(_ tensor: graddb_tensor, _ element: VectorElement, _ place: String) throws {
+        let gpu = Int(tensor.device) - Int(GRADDB_GPU_0)
+        guard gpu >= 0 else {
+            throw GradDBError(.badInput, "\(place): there is no device \(tensor.device)")
+        }
+        let bytes = Int(tensor.rows) * Int(tensor.dims) * element.byteCount
+        start = .allocate(byteCount: max(1, bytes), alignment: 64)
+        // From here on it is freed with the object, whatever fails.
+        try CUDAMemory.read(
+            UInt64(UInt(bitPattern: tensor.data)), rows: Int(tensor.rows),
+            stride: Int(tensor.row_stride), gpu: gpu,
+            into: UnsafeMutableRawBufferPointer(start: start, count: bytes))
+    }
+
+    deinit { start.deallocate() }
 }
 
 /// The element type that a caller names.

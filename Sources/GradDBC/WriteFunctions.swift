@@ -136,7 +136,7 @@ private struct ReadRequest {
         threads = try threadCount(given?.threads ?? 0)
         view = try given?.at.map { try $0.view(of: table) } ?? table.newest
         layer = try Self.layer(given?.layer, of: table)
-        checkpoint = try Self.checkpoint(given?.checkpoint, in: view)
+        checkpoint = try view.checkpoint(orNewest: given?.checkpoint)
     }
 
     private static func layer(_ name: String?, of table: Table) throws -> Layer {
@@ -154,21 +154,24 @@ private struct ReadRequest {
         }
         return layer
     }
+}
 
-    private static func checkpoint(
-        _ name: String?, in view: TableView
-    ) throws -> CheckpointDocument {
-        let known = view.checkpoints.map(\.name).joined(separator: ", ")
+extension TableView {
+    /// The checkpoint of that name; the newest one where none is named.
+    ///
+    /// - Throws: `.usage` where there is none.
+    func checkpoint(orNewest name: String?) throws -> CheckpointDocument {
         guard let name else {
-            guard let newest = view.newestCheckpoint else {
-                throw GradDBError(.usage, "table '\(view.table.name)' has no checkpoint yet")
+            guard let newest = newestCheckpoint else {
+                throw GradDBError(.usage, "table '\(table.name)' has no checkpoint yet")
             }
             return newest
         }
-        guard let checkpoint = view.checkpoint(named: name) else {
+        guard let checkpoint = checkpoint(named: name) else {
+            let known = checkpoints.map(\.name).joined(separator: ", ")
             throw GradDBError(
                 .usage,
-                "table '\(view.table.name)' has no checkpoint '\(name)'; it has "
+                "table '\(table.name)' has no checkpoint '\(name)'; it has "
                     + (known.isEmpty ? "none" : known))
         }
         return checkpoint

@@ -5,6 +5,7 @@ started for each. The package in tools/python has tests of its own.
 """
 
 import ctypes
+import json
 from ctypes import POINTER, Structure, byref, c_char_p, c_int32, c_int64, c_size_t, c_void_p
 
 STRING, INT, FLOAT, BOOL = range(4)
@@ -105,7 +106,7 @@ class Handle:
                 c_int32(0),
                 None,
                 c_size_t(0),
-                c_int32(threads),
+                json.dumps({"threads": threads}).encode(),
                 None,
             )
         )

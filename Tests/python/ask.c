@@ -32,7 +32,7 @@ static void check_refusals(graddb_database *database) {
         EXPECT(!graddb_statistics(stale[i], NULL) && !graddb_info(stale[i], &error));
         EXPECT(graddb_error_code(error) == GRADDB_USAGE);
         graddb_error_free(error);
-        EXPECT(!graddb_query(stale[i], "SCORE dot TO ROW 1", "t", 0, NULL, 0, 0, NULL, NULL));
+        EXPECT(!graddb_query(stale[i], "SCORE dot TO ROW 1", "t", 0, NULL, 0, NULL, NULL, NULL));
         EXPECT(graddb_delete_tag(stale[i], "t", "v", NULL) == GRADDB_USAGE);
         graddb_close(stale[i]);
     }
@@ -45,11 +45,21 @@ static void check_refusals(graddb_database *database) {
     error = NULL;
     EXPECT(!graddb_open("\xff", NULL) && !graddb_open("/nowhere", NULL));
     EXPECT(!graddb_table_info(database, NULL, NULL) && !graddb_create_table(database, "{", NULL));
-    EXPECT(!graddb_query(database, NULL, "t", 0, NULL, 0, 0, NULL, NULL));
-    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 9, NULL, 0, 0, NULL, NULL));
-    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 0, NULL, 3, 0, NULL, NULL));
-    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 0, NULL, 0, -1, NULL, NULL));
-    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 0, NULL, 0, 0,
+    EXPECT(!graddb_query(database, NULL, "t", 0, NULL, 0, NULL, NULL, NULL));
+    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 9, NULL, 0, NULL, NULL, NULL));
+    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 0, NULL, 3, NULL, NULL, NULL));
+    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 0, NULL, 0, "{\"threads\": -1}", NULL, NULL));
+    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 0, NULL, 0, "{\"device\": \"tpu\"}", NULL,
+                         NULL));
+    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 0, NULL, 0,
+                         "{\"device\": \"staged\", \"device_memory\": 0}", NULL, NULL));
+    EXPECT(!graddb_keep(database, "t", "{}", NULL, NULL));
+    EXPECT(!graddb_keep(NULL, "t", "{\"device\": \"staged\"}", NULL, NULL));
+    EXPECT(!graddb_kept_info(NULL, NULL) && !graddb_kept_info((graddb_kept *)database, NULL));
+    graddb_kept_free((graddb_kept *)database);
+    graddb_kept_free(NULL);
+    EXPECT(graddb_check_gpu(-1, NULL) == GRADDB_FAILED);
+    EXPECT(!graddb_query(database, "SCORE dot TO ROW 1", "t", 0, NULL, 0, NULL,
                          (graddb_cancellation *)database, NULL));
     EXPECT(!graddb_append(database, "t", NULL, NULL, 0, NULL, NULL, 0, NULL, NULL));
     EXPECT(!graddb_append(database, "t", "{\"checkpoint\": \"a\"}", NULL, 5, NULL, NULL, 0, NULL, NULL));
@@ -59,11 +69,12 @@ static void check_refusals(graddb_database *database) {
     EXPECT(graddb_result_column(NULL, 0, NULL, NULL) == GRADDB_USAGE);
     EXPECT(graddb_result_rows(NULL) == 0 && !graddb_result_plan_json(NULL));
     graddb_tensor bad[] = {
-        {NULL, NULL, 4, DIMS, 4 * DIMS, GRADDB_F32}, {NULL, bad, -1, DIMS, 4, GRADDB_F32},
-        {NULL, bad, 4, DIMS, 4, 77}, {NULL, bad, INT64_MAX, INT64_MAX, 4, GRADDB_F32},
-        {NULL, bad, INT64_MAX / 8, 8, INT64_MAX, GRADDB_BF16}, {"\xff", bad, 1, 1, 4, GRADDB_F32},
+        {NULL, NULL, 4, DIMS, 4 * DIMS, GRADDB_F32, GRADDB_HOST}, {NULL, bad, -1, DIMS, 4, GRADDB_F32, GRADDB_HOST},
+        {NULL, bad, 4, DIMS, 4, 77, GRADDB_HOST}, {NULL, bad, INT64_MAX, INT64_MAX, 4, GRADDB_F32, GRADDB_HOST},
+        {NULL, bad, INT64_MAX / 8, 8, INT64_MAX, GRADDB_BF16, GRADDB_HOST}, {"\xff", bad, 1, 1, 4, GRADDB_F32, GRADDB_HOST},
+        {NULL, bad, 1, DIMS, 4, GRADDB_F32, -1},
     };
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         EXPECT(!graddb_append(database, "t", "{\"checkpoint\": \"a\"}", &bad[i], 1, NULL, NULL, 0, NULL,
                               &error));
         EXPECT(graddb_error_code(error) == (i == 5 ? GRADDB_USAGE : GRADDB_BAD_INPUT));
@@ -94,7 +105,7 @@ int main(int count, char **arguments) {
     }
     char text[ROWS];
     memset(text, 'x', ROWS);
-    graddb_tensor tensor = {"g", vectors, ROWS, DIMS, sizeof vectors[0], GRADDB_F32};
+    graddb_tensor tensor = {"g", vectors, ROWS, DIMS, sizeof vectors[0], GRADDB_F32, GRADDB_HOST};
     graddb_column id_column = {"id", ids, NULL, NULL, ROWS, GRADDB_INT};
     graddb_column field = {"s", text, offsets, validity, ROWS, GRADDB_STRING};
     graddb_string_free(graddb_append(database, "t", "{\"checkpoint\": \"c\"}", &tensor, 1, &id_column,
@@ -116,7 +127,7 @@ int main(int count, char **arguments) {
     tensor.rows = 1;
     graddb_parameter parameter = {"q", NULL, &tensor, 1, NULL};
     graddb_result *result = graddb_query(database, "SELECT s SCORE dot TO $q TOP 5", "t", GRADDB_RUN,
-                                         &parameter, 1, 2, NULL, &error);
+                                         &parameter, 1, "{\"threads\": 2}", NULL, &error);
     EXPECT(result && graddb_result_rows(result) == 5 && graddb_result_columns(result) == 6);
     graddb_column id, score, s;
     EXPECT(!graddb_result_column(result, 3, &id, &error) && id.type == GRADDB_INT);

@@ -147,11 +147,18 @@ private final class UnopenedDevice: ScanDevice {
     func run(
         _ scan: Scan, units: [Int], _ consumer: ScanConsumer, done: (ArraySlice<Int>) -> Void
     ) throws -> ScanCounters {
-        let device = try opened.withLock { opened in
+        try device().run(scan, units: units, consumer, done: done)
+    }
+
+    func keep(_ scan: Scan, units: [Int]) throws -> KeptItems {
+        try device().keep(scan, units: units)
+    }
+
+    private func device() throws -> any ScanDevice {
+        try opened.withLock { opened in
             let result = opened ?? Result { try open() }
             opened = result
             return try result.get()
         }
-        return try device.run(scan, units: units, consumer, done: done)
     }
 }

@@ -61,6 +61,11 @@ package struct DeviceItemKey: Hashable, Sendable {
         self.database = database
         self.block = block
     }
+
+    init(_ view: TableView, _ encoding: LayerEncoding, _ unit: ScanUnit) {
+        database = view.store.identity
+        block = view.blockKey(encoding, unit.segment, group: unit.group, slab: 0)
+    }
 }
 
 extension BlockReader {

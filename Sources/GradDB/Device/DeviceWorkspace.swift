@@ -30,17 +30,25 @@ package final class DeviceWorkspace {
     package let resident: ResidentItems
     /// Whether launches that score are timed one by one.
     var timesScores = false
+    private let pins: ItemPins
     private(set) var slots: [Slot] = []
     private let arena: Arena
 
-    /// - Parameter memory: bytes of the device that it may take.
-    package init(_ backend: any DeviceBackend, memory: Int) throws {
+    /// Bytes that items may take: a quarter is for what a scan needs beside them.
+    static func residentLimit(memory: Int) -> Int { memory / 4 * 3 }
+
+    /// - Parameters:
+    ///   - memory: bytes of the device that it may take.
+    ///   - pins: items that stay.
+    package init(
+        _ backend: any DeviceBackend, memory: Int, pins: ItemPins = ItemPins()
+    ) throws {
         self.backend = backend
         copying = try backend.makeQueue()
         compute = try backend.makeQueue()
         heap = DeviceHeap(backend, limit: memory, extentBytes: min(256 << 20, max(1, memory / 4)))
-        // A quarter is for what a scan needs beside them.
-        resident = ResidentItems(heap, limit: memory / 4 * 3)
+        resident = ResidentItems(heap, limit: Self.residentLimit(memory: memory), pins: pins)
+        self.pins = pins
         guard let device = heap.allocate(Self.arenaBytes) else {
             throw DeviceError(
                 .outOfMemory,
@@ -87,10 +95,11 @@ package final class DeviceWorkspace {
         if let address = heap.allocate(bytes) { return address }
         resident.removeAll()
         if let address = heap.allocate(bytes) { return address }
+        let kept = pins.bytes > 0 ? ", \(pins.bytes) of them by tables that are kept there" : ""
         throw DeviceError(
             .outOfMemory,
             "\(backend.name) has no memory for \(what) of \(bytes) bytes; of the \(heap.limit) that "
-                + "may be used, \(heap.usedBytes) are in use: give more by --gpu-memory")
+                + "may be used, \(heap.usedBytes) are in use\(kept): give more by --gpu-memory")
     }
 
     /// Waits until neither queue uses any memory, whether they fail or not.

@@ -8,7 +8,6 @@ package final class ResidentItems {
         let address: DeviceAddress
         let bytes: Int
         var lastScan: UInt64
-        var isPinned = false
     }
 
     private let heap: DeviceHeap
@@ -19,20 +18,26 @@ package final class ResidentItems {
     /// Keys by the scan that used them last, the oldest first, as far as they are still right.
     private var order: [(key: DeviceItemKey, scan: UInt64)] = []
     private var nextVictim = 0
+    private let pins: ItemPins
+    /// Those that were passed over as they are kept: the next scan looks at them again.
+    private var passed: [(key: DeviceItemKey, scan: UInt64)] = []
 
     package private(set) var bytes = 0
     package var count: Int { entries.count }
 
-    package init(_ heap: DeviceHeap, limit: Int) {
+    /// - Parameter pins: what stays for as long as it is pinned.
+    package init(_ heap: DeviceHeap, limit: Int, pins: ItemPins = ItemPins()) {
         self.heap = heap
         self.limit = limit
+        self.pins = pins
     }
 
     /// What is used from here on belongs to a new scan.
     package func beginScan() {
         scan += 1
         // What was used again stands further behind, too.
-        order = order[nextVictim...].filter { entries[$0.key]?.lastScan == $0.scan }
+        order = (passed + order[nextVictim...]).filter { entries[$0.key]?.lastScan == $0.scan }
+        passed = []
         nextVictim = 0
     }
 
@@ -49,13 +54,12 @@ package final class ResidentItems {
     }
 
     /// Room for an item that stays; nil where only items of this scan, and pinned ones, could go.
-    package func admit(_ key: DeviceItemKey, bytes: Int, pinned: Bool) -> DeviceAddress? {
+    package func admit(_ key: DeviceItemKey, bytes: Int) -> DeviceAddress? {
         let bytes = DeviceHeap.rounded(bytes)
         guard bytes <= limit, entries[key] == nil else { return nil }
         while true {
             if self.bytes + bytes <= limit, let address = heap.allocate(bytes) {
-                entries[key] = Entry(
-                    address: address, bytes: bytes, lastScan: scan, isPinned: pinned)
+                entries[key] = Entry(address: address, bytes: bytes, lastScan: scan)
                 order.append((key, scan))
                 self.bytes += bytes
                 return address
@@ -65,24 +69,15 @@ package final class ResidentItems {
         }
     }
 
-    /// Items stay, or may go again.
-    package func setPinned(_ isPinned: Bool, _ key: DeviceItemKey) {
-        guard let entry = entries[key], entry.isPinned != isPinned else { return }
-        entries[key]?.isPinned = isPinned
-        // While it was pinned it may have been passed over.
-        if !isPinned { order.insert((key, entry.lastScan), at: nextVictim) }
-    }
-
     package func remove(_ key: DeviceItemKey) {
         guard let entry = entries.removeValue(forKey: key) else { return }
         heap.free(entry.address)
         bytes -= entry.bytes
     }
 
+    /// Makes room: what is pinned stays.
     package func removeAll() {
-        for key in Array(entries.keys) { remove(key) }
-        order = []
-        nextVictim = 0
+        for key in Array(entries.keys) where !pins.contains(key) { remove(key) }
     }
 
     /// The item that was used longest ago, and not by this scan.
@@ -90,7 +85,9 @@ package final class ResidentItems {
         while nextVictim < order.count, order[nextVictim].scan < scan {
             let (key, lastScan) = order[nextVictim]
             nextVictim += 1
-            if let entry = entries[key], entry.lastScan == lastScan, !entry.isPinned { return key }
+            guard let entry = entries[key], entry.lastScan == lastScan else { continue }
+            guard pins.contains(key) else { return key }
+            passed.append((key, lastScan))
         }
         return nil
     }

@@ -91,4 +91,8 @@ package protocol ScanDevice: AnyObject, Sendable {
         _ scan: Scan, units: [Int], _ consumer: ScanConsumer,
         done: (ArraySlice<Int>) -> Void
     ) throws -> ScanCounters
+    /// Brings all blocks of some units of a scan here, and keeps them until they are released.
+    ///
+    /// - Throws: `.failed` where they do not fit beside what is kept already; as `run`.
+    func keep(_ scan: Scan, units: [Int]) throws -> KeptItems
 }

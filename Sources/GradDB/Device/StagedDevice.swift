@@ -11,6 +11,8 @@ package final class StagedDevice: ScanDevice {
     /// What `usage` tells without waiting for a scan to end.
     private let lastUsage = Mutex<Usage>(Usage())
     private let timesScores = Mutex(false)
+    /// What is to stay here.
+    private let pins = ItemPins()
 
     /// What is kept on the device.
     package struct Usage: Sendable, Equatable {
@@ -47,8 +49,22 @@ package final class StagedDevice: ScanDevice {
     package func run(
         _ scan: Scan, units: [Int], _ consumer: ScanConsumer, done: (ArraySlice<Int>) -> Void
     ) throws -> ScanCounters {
+        try withWorkspace { try Self.run(scan, units, consumer, done, in: $0) }
+    }
+
+    private static func run(
+        _ scan: Scan, _ units: [Int], _ consumer: ScanConsumer, _ done: (ArraySlice<Int>) -> Void,
+        in workspace: DeviceWorkspace
+    ) throws -> ScanCounters {
+        let staged = try StagedScan(
+            workspace, scan, threads: max(1, scan.request.threads), consumer)
+        try staged.run(units: units, done: done)
+        return staged.counters
+    }
+
+    private func withWorkspace<R>(_ body: (DeviceWorkspace) throws -> R) throws -> R {
         try workspace.withLock { workspace in
-            let own = try workspace ?? DeviceWorkspace(backend, memory: memory)
+            let own = try workspace ?? DeviceWorkspace(backend, memory: memory, pins: pins)
             workspace = own
             own.timesScores = timesScores.withLock { $0 }
             defer {
@@ -58,10 +74,7 @@ package final class StagedDevice: ScanDevice {
                 lastUsage.withLock { $0 = usage }
             }
             do {
-                let staged = try StagedScan(
-                    own, scan, threads: max(1, scan.request.threads), consumer)
-                try staged.run(units: units, done: done)
-                return staged.counters
+                return try body(own)
             } catch let error as DeviceError {
                 // Nothing that is on the device can be relied on.
                 workspace = nil
@@ -76,6 +89,41 @@ package final class StagedDevice: ScanDevice {
 
     /// Forgets what of tables is on the device, and keeps its memory.
     func forgetItems() { workspace.withLock { $0?.resident.removeAll() } }
+
+    package func keep(_ scan: Scan, units: [Int]) throws -> KeptItems {
+        let items = scan.items(units)
+        let bytes = items.values.reduce(0, +)
+        func refuse(_ why: String) -> GradDBError {
+            GradDBError(
+                .failed,
+                "\(name) cannot keep \(bytes.grouped) bytes: \(why); let it use more memory, release "
+                    + "what it keeps, or keep fewer layers")
+        }
+        let limit = DeviceWorkspace.residentLimit(memory: memory)
+        guard pins.add(items, limit: limit) else {
+            throw refuse(
+                "of \(memory.grouped) that may be used \(limit.grouped) are for what stays, of which "
+                    + "\(pins.bytes.grouped) are kept already")
+        }
+        let pins = pins
+        let kept = KeptItems(
+            device: name, bytes: bytes, rowGroups: units.count, { pins.remove(items.keys) })
+        do {
+            try withWorkspace { workspace in
+                let nobody = ScanConsumer(
+                    groups: { _, _ in },
+                    selection: ScanSelection(top: 1, bottom: 0, cosineNorms: nil))
+                _ = try Self.run(scan, units, nobody, { _ in }, in: workspace)
+                guard items.keys.allSatisfy(workspace.resident.contains) else {
+                    throw refuse("its memory has no room for all of them")
+                }
+            }
+        } catch {
+            kept.release()
+            throw error
+        }
+        return kept
+    }
 
     /// Gives all memory of the device back.
     package func reset() {
@@ -132,5 +180,17 @@ package final class DeviceGroup: ScanDevice {
             counters.withLock { $0 += result }
         }
         return counters.withLock { $0 }
+    }
+
+    package func keep(_ scan: Scan, units: [Int]) throws -> KeptItems {
+        let threads = max(1, scan.request.threads / devices.count)
+        let (devices, share) = (devices, scan.limited(toThreads: threads))
+        // What has been kept is released where another device cannot.
+        let parts = try Parallel.map(devices.count, threads: devices.count) { number in
+            try devices[number].keep(share, units: units.filter { $0 % devices.count == number })
+        }
+        return KeptItems(
+            device: name, bytes: parts.reduce(0) { $0 + $1.bytes }, rowGroups: units.count,
+            { for part in parts { part.release() } })
     }
 }

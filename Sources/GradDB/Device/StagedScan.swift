@@ -297,12 +297,8 @@ final class StagedScan {
     }
 
     private func key(_ column: Int, _ place: Place) -> DeviceItemKey {
-        let unit = scan.units[place.unit]
-        let view = scan.request.view
-        return DeviceItemKey(
-            database: view.store.identity,
-            block: view.blockKey(
-                columns[column].scorer.column.encoding, unit.segment, group: unit.group, slab: 0))
+        DeviceItemKey(
+            scan.request.view, columns[column].scorer.column.encoding, scan.units[place.unit])
     }
 
     private func item(
@@ -324,7 +320,7 @@ final class StagedScan {
         guard var filling, let pinned = filling.slot.pinned.baseAddress else { return }
         self.filling = nil
         let key = key(column, place)
-        let stays = workspace.resident.admit(key, bytes: bytes, pinned: false)
+        let stays = workspace.resident.admit(key, bytes: bytes)
         if stays != nil { admitted.append(key) }
         let address = stays ?? filling.slot.landing + filling.used
         if filling.runs.last?.column != column { filling.runs.append(Run(column: column)) }

@@ -16,11 +16,14 @@ package struct TensorBatch: VectorSource, @unchecked Sendable {
         package var start: UnsafeRawPointer
         /// Bytes from one row to the next; at least a row's own.
         package var stride: Int
+        /// What the memory goes with, where it is not the caller's.
+        private let owner: (any AnyObject & Sendable)?
 
         package init(
             _ element: VectorElement, rows: Int, dims: Int, start: UnsafeRawPointer,
-            stride: Int? = nil
+            stride: Int? = nil, owner: (any AnyObject & Sendable)? = nil
         ) {
+            self.owner = owner
             self.element = element
             self.rows = rows
             self.dims = dims

@@ -68,11 +68,11 @@ import Testing
 @Suite struct ResidentItemsTests {
     private let bytes = 1 << 10
 
-    private func items(_ count: Int) -> ResidentItems {
+    private func items(_ count: Int, _ pins: ItemPins = ItemPins()) -> ResidentItems {
         let limit = count * bytes
         return ResidentItems(
             DeviceHeap(HostBackend(memoryBytes: limit), limit: limit, extentBytes: limit),
-            limit: limit)
+            limit: limit, pins: pins)
     }
 
     private func key(_ group: Int, database: String = "d") -> DeviceItemKey {
@@ -87,7 +87,7 @@ import Testing
         items.beginScan()
         return groups.filter { group in
             if items.use(key(group)) != nil { return true }
-            _ = items.admit(key(group), bytes: bytes, pinned: false)
+            _ = items.admit(key(group), bytes: bytes)
             return false
         }
     }
@@ -110,24 +110,35 @@ import Testing
         #expect([0, 1, 2, 6, 7, 8, 9, 20, 21, 22].allSatisfy { items.contains(key($0)) })
     }
 
-    @Test func whatIsPinnedStays() {
-        let items = items(4)
-        items.beginScan()
-        #expect(items.admit(key(0), bytes: bytes, pinned: true) != nil)
+    @Test func whatIsPinnedStaysUntilNobodyKeepsIt() {
+        let pins = ItemPins()
+        let items = items(4, pins)
+        #expect(pins.add([key(0): bytes, key(1): bytes], limit: 4 * bytes))
+        _ = scan(items, 0..<2)
+        // Another who keeps it, and one for whom there is no room beside them.
+        #expect(pins.add([key(0): bytes], limit: 2 * bytes) && pins.bytes == 2 * bytes)
+        #expect(!pins.add([key(2): bytes], limit: 3 * bytes - 1) && !pins.contains(key(2)))
+        func pushOut() {
+            _ = scan(items, 10..<20)
+            _ = scan(items, 30..<40)
+            items.removeAll()
+        }
+        pushOut()
+        #expect(items.contains(key(0)) && items.contains(key(1)) && items.count == 2)
+        pins.remove([key(0), key(1)])
+        pushOut()
+        #expect(items.contains(key(0)) && !items.contains(key(1)) && pins.bytes == bytes)
+        pins.remove([key(0), key(3)])
         _ = scan(items, 10..<20)
-        _ = scan(items, 30..<40)
-        #expect(items.contains(key(0)))
-        items.setPinned(false, key(0))
-        _ = scan(items, 50..<60)
-        #expect(!items.contains(key(0)))
+        #expect(!items.contains(key(0)) && items.count == 4 && pins.bytes == 0)
     }
 
     @Test func databasesAreToldApart() {
         let items = items(4)
         items.beginScan()
-        _ = items.admit(key(0), bytes: bytes, pinned: false)
+        _ = items.admit(key(0), bytes: bytes)
         #expect(items.use(key(0, database: "e")) == nil)
-        #expect(items.admit(key(1), bytes: 5 * bytes, pinned: false) == nil)
+        #expect(items.admit(key(1), bytes: 5 * bytes) == nil)
         items.removeAll()
         #expect(items.count == 0 && items.bytes == 0 && items.use(key(0)) == nil)
     }

@@ -87,6 +87,15 @@ EXPORT Result cuMemcpyDtoHAsync_v2(void *target, uint64_t source, size_t bytes, 
     });
 }
 
+// In the order of the default stream, which nothing here uses, and done when it returns.
+EXPORT Result cuMemcpyDtoH_v2(void *target, uint64_t source, size_t bytes) {
+    Device *device;
+    if (const Result code = enter("cuMemcpyDtoH_v2", device, std::to_string(bytes))) return code;
+    if (!device->memory.contains(source, bytes)) return INVALID_VALUE;
+    memcpy(target, reinterpret_cast<const void *>(source), bytes);
+    return OK;
+}
+
 EXPORT Result cuMemsetD8Async(uint64_t target, unsigned char byte, size_t bytes, Stream *stream) {
     Result fault;
     const std::string about = std::to_string(bytes);

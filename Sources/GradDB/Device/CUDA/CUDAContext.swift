@@ -13,9 +13,10 @@ final class CUDAContext: Sendable {
     private let handle: CUDAHandle
     private let lost = Mutex<DeviceError?>(nil)
 
-    init(_ device: CUDADevice, _ library: CUDALibrary) throws {
+    /// - Parameter runsKernels: whether the GPU has to be one that GradDB's kernels run on.
+    init(_ device: CUDADevice, _ library: CUDALibrary, runsKernels: Bool = true) throws {
         try library.process.check()
-        guard device.capabilityMajor >= Self.leastCapability else {
+        guard !runsKernels || device.capabilityMajor >= Self.leastCapability else {
             throw DeviceError(
                 .absent,
                 "\(device.title) has compute capability \(device.capabilityMajor)."

@@ -46,6 +46,8 @@ struct CUDAFunctions: @unchecked Sendable {  // constant pointers to code
     let waitForEvent: @convention(c) (_ stream: Handle?, _ event: Handle?, UInt32) -> CUDAResult
     let copyToDevice: @convention(c) (UInt64, UnsafeRawPointer?, Int, Handle?) -> CUDAResult
     let copyToHost: @convention(c) (UnsafeMutableRawPointer?, UInt64, Int, Handle?) -> CUDAResult
+    /// Behind what the default stream has been given before; returns when it is done.
+    let copyToHostNow: @convention(c) (UnsafeMutableRawPointer?, UInt64, Int) -> CUDAResult
     let fill: @convention(c) (UInt64, UInt8, Int, Handle?) -> CUDAResult
 
     let createEvent: @convention(c) (UnsafeMutablePointer<Handle?>, UInt32) -> CUDAResult
@@ -107,6 +109,7 @@ struct CUDAFunctions: @unchecked Sendable {  // constant pointers to code
         waitForEvent = try function("cuStreamWaitEvent")
         copyToDevice = try function("cuMemcpyHtoDAsync_v2")
         copyToHost = try function("cuMemcpyDtoHAsync_v2")
+        copyToHostNow = try function("cuMemcpyDtoH_v2")
         fill = try function("cuMemsetD8Async")
         createEvent = try function("cuEventCreate")
         destroyEvent = try function("cuEventDestroy_v2")

@@ -18,6 +18,7 @@ from ._library import library as _c
 from .database import Database, create, open
 from .errors import (BadInput, Closed, Corrupt, Error, Interrupted, Locked, NotFound, QueryError,
                      StorageError, TooNew)
+from .kept import Kept
 from .projector import Projector
 from .result import Plan, Result
 from .table import AppendResult, Checkpoint, Snapshot, Table
@@ -27,6 +28,6 @@ __version__: str = _c.graddb_version().decode()
 
 __all__ = [
     "AppendResult", "BadInput", "Cancellation", "Checkpoint", "Closed", "Corrupt", "Database",
-    "Error", "Interrupted", "Locked", "NotFound", "Plan", "Projector", "QueryError", "Result", "Snapshot",
-    "StorageError", "Table", "Taken", "TooNew", "Writer", "WriterSummary", "create", "open",
+    "Error", "Interrupted", "Kept", "Locked", "NotFound", "Plan", "Projector", "QueryError", "Result",
+    "Snapshot", "StorageError", "Table", "Taken", "TooNew", "Writer", "WriterSummary", "create", "open",
 ]

@@ -12,13 +12,13 @@ from ctypes import (CDLL, POINTER, Structure, c_char_p, c_double, c_float, c_int
 from pathlib import Path
 from typing import Any
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 NAME = "libgraddb.so"
 
 
 class Tensor(Structure):
     _fields_ = [("name", c_char_p), ("data", c_void_p), ("rows", c_int64), ("dims", c_int64),
-                ("row_stride", c_int64), ("dtype", c_int32)]
+                ("row_stride", c_int64), ("dtype", c_int32), ("device", c_int32)]
 
 
 class RawTensor(Structure):
@@ -39,6 +39,7 @@ class Parameter(Structure):
 F32, F16, BF16 = 0, 1, 2
 STRING, INT, FLOAT, BOOL = 0, 1, 2, 3
 RUN, EXPLAIN, EXPLAIN_ANALYZE = 0, 1, 2
+HOST, GPU_0 = 0, 1
 
 # What each function returns and takes, without the error at the end of those that can fail. Texts
 # that the caller frees are plain pointers here: ctypes would make bytes of them, and lose them.
@@ -60,7 +61,10 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "graddb_read": (c_int32, [HANDLE, c_char_p, c_char_p, POINTER(Column), POINTER(c_float),
                               c_size_t, HANDLE]),
     "graddb_query": (HANDLE, [HANDLE, c_char_p, c_char_p, c_int32, POINTER(Parameter), c_size_t,
-                              c_int32, HANDLE]),
+                              c_char_p, HANDLE]),
+    "graddb_check_gpu": (c_int32, [c_int32]),
+    "graddb_keep": (HANDLE, [HANDLE, c_char_p, c_char_p, HANDLE]),
+    "graddb_kept_info": (TEXT, [HANDLE]),
     "graddb_writer_open": (HANDLE, [HANDLE, c_char_p, c_char_p, HANDLE]),
     "graddb_writer_append": (c_int32, [HANDLE, POINTER(Tensor), c_size_t, POINTER(Column),
                                        POINTER(Column), c_size_t, POINTER(c_int64)]),
@@ -98,6 +102,7 @@ INFALLIBLE: dict[str, tuple[Any, list[Any]]] = {
     "graddb_result_plan_json": (c_char_p, [HANDLE]),
     "graddb_result_plan_text": (c_char_p, [HANDLE]),
     "graddb_result_free": (None, [HANDLE]),
+    "graddb_kept_free": (None, [HANDLE]),
 }
 
 

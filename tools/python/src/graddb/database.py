@@ -13,6 +13,7 @@ import numpy as np
 
 from . import errors
 from ._call import call, call_text, encode, library, log_notes
+from ._devices import memory_bytes
 from .projector import projector_documents
 from .table import Table
 
@@ -27,26 +28,30 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def open(path: str | os.PathLike[str], *, lock_timeout: float = 5.0) -> Database:
+def open(path: str | os.PathLike[str], *, lock_timeout: float = 5.0, device: str = "cpu",
+         device_memory: int | str | None = None) -> Database:
     """Opens the database in the directory `path`.
 
     `lock_timeout`: how many seconds calls that write wait for another writer before they raise
-    `Locked`. Raises `NotFound`, `TooNew`, `Corrupt`, `StorageError`.
+    `Locked`. `device`: where queries run that do not say it themselves: "cpu", "auto" (a GPU where
+    that is expected to be faster), "gpu", "gpu:0", "gpu:0,1" or "staged"; `device_memory`: how many
+    bytes of each may be used, such as "40G", most of what is free where it is left out
+    (format-spec/cli-json.md, Devices). Raises `NotFound`, `TooNew`, `Corrupt`, `StorageError`.
     """
-    return Database(os.fspath(path), lock_timeout)
+    return Database(os.fspath(path), lock_timeout, device, device_memory)
 
 
 def create(path: str | os.PathLike[str], *, exist_ok: bool = False,
-           lock_timeout: float = 5.0) -> Database:
+           lock_timeout: float = 5.0, device: str = "cpu",
+           device_memory: int | str | None = None) -> Database:
     """Makes an empty database in a new or empty directory, and opens it.
 
     Raises `Error` where one is there already; with `exist_ok` that one is opened.
     """
     path = os.fspath(path)
-    if exist_ok and os.path.exists(os.path.join(path, "CURRENT")):
-        return open(path, lock_timeout=lock_timeout)
-    library.graddb_close(call("graddb_create", encode(path, "a path")))
-    return open(path, lock_timeout=lock_timeout)
+    if not (exist_ok and os.path.exists(os.path.join(path, "CURRENT"))):
+        library.graddb_close(call("graddb_create", encode(path, "a path")))
+    return open(path, lock_timeout=lock_timeout, device=device, device_memory=device_memory)
 
 
 class Database:
@@ -56,9 +61,11 @@ class Database:
     be pickled: whoever unpickles it opens the same path.
     """
 
-    def __init__(self, path: str, lock_timeout: float = 5.0) -> None:
+    def __init__(self, path: str, lock_timeout: float = 5.0, device: str = "cpu",
+                 device_memory: int | str | None = None) -> None:
         self.path = os.path.abspath(path)
         self._lock_timeout = lock_timeout
+        self.device, self.device_memory = device, memory_bytes(device_memory)
         self._opening = threading.Lock()
         self._closed = False
         self._process = 0
@@ -185,7 +192,7 @@ class Database:
             self.close()
 
     def __reduce__(self) -> Any:
-        return Database, (self.path, self._lock_timeout)
+        return Database, (self.path, self._lock_timeout, self.device, self.device_memory)
 
     def __repr__(self) -> str:
         return f"<graddb.Database {self.path!r}{', closed' if self._closed else ''}>"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from . import _library, errors
 from ._call import Cancellation, call, call_long, call_text, encode, library, log_notes, take_json
 from ._columns import column_array, field_columns, id_column
+from ._devices import device_options
 from ._tensors import TensorArray, Vectors
+from .kept import Kept
 from .projector import projector_documents
 from .result import Plan, Result
 from .writer import Writer
@@ -162,8 +164,9 @@ class Table:
 
     def query(
         self, statement: str, parameters: Mapping[str, Any] | None = None, *, threads: int = 0,
-        projectors: Mapping[str, Any] | None = None,
-        cancellation: Cancellation | None = None, **vectors: Any,
+        projectors: Mapping[str, Any] | None = None, device: str | None = None,
+        device_memory: int | str | None = None, cancellation: Cancellation | None = None,
+        **vectors: Any,
     ) -> Result:
         """Runs one statement (format-spec/query-language.md); SELECT and FROM may be left out.
 
@@ -171,12 +174,16 @@ class Table:
         [rows, dims] or [dims] by layer, a bare array for the only layer, or the path of a file. In
         a condition it is a string, a number or a bool.
         `projectors`: by layer, what made the arrays; the layer's must be the same.
+        `device`, `device_memory`: where to score (`graddb.open`); the database's where left out. What
+        a device did is in `result.plan`; where "auto" had to go on with the processor, the logger
+        says why. Arrays that lie on a GPU are read there (README).
 
         Raises `QueryError` for statements that cannot be run, `BadInput` for vectors that cannot be
-        used, `Interrupted`, `Corrupt`, `StorageError`.
+        used, `Error` for a device that fails, `Interrupted`, `Corrupt`, `StorageError`.
         """
         result = self._run(statement, _library.RUN, {**(parameters or {}), **vectors}, projectors,
-                           threads, cancellation)
+                           {"threads": threads, **device_options(self.database, device, device_memory)},
+                           cancellation)
         if isinstance(result, Plan):
             raise errors.QueryError("EXPLAIN gives a plan and no rows: use explain(), with "
                                     "analyze=True for EXPLAIN ANALYZE")
@@ -185,17 +192,19 @@ class Table:
     def explain(
         self, statement: str, parameters: Mapping[str, Any] | None = None, *,
         analyze: bool = False, threads: int = 0, projectors: Mapping[str, Any] | None = None,
+        device: str | None = None, device_memory: int | str | None = None,
         cancellation: Cancellation | None = None, **vectors: Any,
     ) -> Plan:
         """How a statement would run; with `analyze` it is run, and the plan says what happened."""
         mode = _library.EXPLAIN_ANALYZE if analyze else _library.EXPLAIN
-        result = self._run(statement, mode, {**(parameters or {}), **vectors}, projectors, threads,
+        result = self._run(statement, mode, {**(parameters or {}), **vectors}, projectors,
+                           {"threads": threads, **device_options(self.database, device, device_memory)},
                            cancellation)
         assert isinstance(result, Plan)
         return result
 
     def _run(self, statement: str, mode: int, vectors: dict[str, Any],
-             projectors: Mapping[str, Any] | None, threads: int,
+             projectors: Mapping[str, Any] | None, options: dict[str, Any],
              cancellation: Cancellation | None) -> Result | Plan:
         parameters = (_library.Parameter * max(1, len(vectors)))()
         owners: list[Any] = []
@@ -212,14 +221,46 @@ class Table:
                 target.tensors = ctypes.cast(tensors.array, ctypes.POINTER(_library.Tensor))
                 target.tensor_count = tensors.count
                 target.projectors = made_by
-        handle = call_long(
-            "graddb_query", self.database._handle, encode(statement, "a statement"), self._text,
-            mode, parameters, len(vectors), threads, cancellation=cancellation,
-            undo=library.graddb_result_free, keep=owners)
+        try:
+            handle = call_long(
+                "graddb_query", self.database._handle, encode(statement, "a statement"), self._text,
+                mode, parameters, len(vectors), _options(**options), cancellation=cancellation,
+                undo=library.graddb_result_free, keep=owners)
+        finally:
+            log_notes()
         try:
             return Plan(handle) if library.graddb_result_is_plan(handle) else Result(handle)
         finally:
             library.graddb_result_free(handle)
+
+    def keep(
+        self, checkpoint: str | None = None, *, layers: Sequence[str] | None = None,
+        device: str | None = None, device_memory: int | str | None = None, threads: int = 0,
+        cancellation: Cancellation | None = None,
+    ) -> Kept:
+        """Brings the vectors of a checkpoint to a device's memory, verified, and keeps them there for
+        the queries of this process, until they are released:
+
+            with table.keep("step-300", device="gpu"):
+                table.query(…, device="gpu")
+
+        `checkpoint`: the newest where left out. `layers`: all where left out. `device` and
+        `device_memory` are those of the queries that are to find them; the database's where left out.
+        Rows that are written later are not among them. Without it, too, a device keeps what it has
+        scored; but what was used longest ago then goes when there is no room.
+
+        Raises `Error` where they do not fit beside what is kept already, and for a device that fails
+        (with "auto" nothing is kept then, and the logger says why); `QueryError` for a device that
+        keeps nothing, the processor; `Corrupt`, `Interrupted`.
+        """
+        options = _options(checkpoint=checkpoint, layers=None if layers is None else list(layers),
+                           threads=threads, **device_options(self.database, device, device_memory))
+        try:
+            return Kept(self, call_long(
+                "graddb_keep", self.database._handle, self._text, options, cancellation=cancellation,
+                undo=library.graddb_kept_free))
+        finally:
+            log_notes()
 
     def read(
         self, ids: Any, *, checkpoint: str | None = None, layer: str | None = None,

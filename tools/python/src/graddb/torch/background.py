@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .errors import NonFiniteGradient
+from .transfer import Transfer
 
 
 class BackgroundWriter:
@@ -32,14 +33,15 @@ class BackgroundWriter:
         self._thread: threading.Thread | None = None
 
     def submit(self, vectors: Mapping[str, Tensor], ids: Sequence, fields: Mapping[str, Sequence]) -> None:
-        """Queues rows. Raises what went wrong with those before."""
+        """Queues rows; those on a GPU are on their way to the host when it returns. Raises what went wrong
+        with those before."""
         self._raise()
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, args=(self._writer(),), name="graddb-recorder", daemon=True)
             self._thread.start()
         began = time.perf_counter()
-        self._queue.put((vectors, ids, fields))
+        self._queue.put((Transfer(vectors), ids, fields))
         self.waited += time.perf_counter() - began
 
     def drain(self) -> None:
@@ -75,9 +77,9 @@ class BackgroundWriter:
             except BaseException as error:  # it belongs to whoever submits next
                 self._error = error
 
-    def _append(self, writer: Any, vectors: Mapping[str, Tensor], ids: Sequence,
+    def _append(self, writer: Any, transfer: Transfer, ids: Sequence,
                 fields: Mapping[str, Sequence]) -> None:
-        vectors = {layer: rows.cpu() for layer, rows in vectors.items()}
+        vectors = transfer.wait()
         finite = torch.ones(len(ids), dtype=torch.bool)
         for layer, rows in vectors.items():
             good = rows.isfinite().all(1)

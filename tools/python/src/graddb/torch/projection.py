@@ -2,7 +2,8 @@
 
 Everything is batched over rows and bounded in memory: a tensor is projected in pieces, and what a
 projector needs to know of it (places and signs, or a matrix of signs) is made piece by piece, and
-kept between calls as far as it fits `TABLE_BYTES`. Sums are in single precision.
+kept between calls as far as it fits `TABLE_BYTES`. Sums are in single precision, and never in less,
+whatever the program allows its own products.
 
     projection = Projection({"kind": "sketch", "version": 1, "dims": 65536, "seed": "0x0",
                              "normalise": "tensor"})
@@ -20,6 +21,7 @@ import torch
 
 from . import native as library
 from .errors import BadInput, BadProjector
+from .precision import full_precision
 from .sketch import SketchTables
 from .words import signs, stream, words
 
@@ -78,12 +80,15 @@ class Projection:
         row's result not finite: nobody waits here to see it.
         """
         x = gradients.detach().reshape(len(gradients), -1).to(torch.float32)
+        with full_precision(x.device):
+            self._add(name, x, out, owned or x.data_ptr() != gradients.data_ptr())
+
+    def _add(self, name: str, x: torch.Tensor, out: torch.Tensor, owned: bool) -> None:
         scales = inverse_lengths(x) if self.normalises else None
         if self.kind == "dense":
             part = self._dense(name, x)
             out += part if scales is None else part * scales[:, None]
         elif self.kind == "sketch":
-            owned = owned or x.data_ptr() != gradients.data_ptr()
             if scales is not None and x.shape[1] < 2 * self.dims:
                 # Cheaper than sums of its own; it rounds otherwise, in the last place.
                 x, owned = x.mul_(scales[:, None]) if owned else x * scales[:, None], True
@@ -102,12 +107,13 @@ class Projection:
         """Adds a linear layer's part: both are [rows, positions, features]."""
         k_out, k_in = self.document["rank"]
         grad_output, inputs = grad_output.to(torch.float32), inputs.to(torch.float32)
-        left = grad_output @ self._factor(f"{module}.grad_output", grad_output.shape[2], k_out, out)
-        right = inputs @ self._factor(f"{module}.input", inputs.shape[2], k_in, out)
-        product = torch.bmm(left.transpose(1, 2), right).flatten(1)
-        if self.normalises:
-            product *= inverse_root(product_lengths(grad_output, inputs))[:, None]
-        out += product
+        with full_precision(out.device):
+            left = grad_output @ self._factor(f"{module}.grad_output", grad_output.shape[2], k_out, out)
+            right = inputs @ self._factor(f"{module}.input", inputs.shape[2], k_in, out)
+            product = torch.bmm(left.transpose(1, 2), right).flatten(1)
+            if self.normalises:
+                product *= inverse_root(product_lengths(grad_output, inputs))[:, None]
+            out += product
 
     def _dense(self, name: str, x: torch.Tensor) -> torch.Tensor:
         key = stream(self.seed, name, 0)
