@@ -41,6 +41,7 @@ struct KeepRequest {
                 return layer
             }
         } ?? table.layers
+        guard !layers.isEmpty else { throw GradDBError(.usage, "there are no layers to keep") }
         use = try DeviceText.use(given.device, memory: given.deviceMemory)
         guard try use != nil || DeviceChoice(named: given.device) == .auto else {
             throw GradDBError(

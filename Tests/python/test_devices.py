@@ -108,8 +108,6 @@ def test_what_does_not_fit_is_refused(scene):
     with scene.keep("c2", device_memory=SMALL) as kept:
         push_out(scene)
         assert ask(scene, "c2")["staged_bytes"] == 0 and kept.bytes > 0
-    with pytest.raises(graddb.Error, match="no 4 MiB of memory to begin with"):
-        scene.keep(device_memory=CHECKPOINT_BYTES // 4, layers=[])
 
 
 def test_closing_the_database_releases_what_is_kept(scene):
@@ -131,6 +129,8 @@ def test_what_cannot_be_kept_is_said(scene):
         scene.keep("c9")
     with pytest.raises(graddb.QueryError, match="has no layer 'z'; it has a, b"):
         scene.keep(layers=["z"])
+    with pytest.raises(graddb.QueryError, match="there are no layers to keep"):
+        scene.keep(layers=[])
     flag = graddb.Cancellation()
     flag.cancel()
     with pytest.raises(graddb.Interrupted):

@@ -160,6 +160,44 @@ refused(graddb.Error, "compute capability 7.5", lambda: answer(q, device="gpu"))
 """, CAPABILITY="7.5")
 
 
+def test_tensors_of_torch_are_read_where_they_are(run):
+    pytest.importorskip("torch")
+    run("""
+import contextlib, torch
+
+class Wrapped(torch.Tensor):
+    "A tensor of torch's whose memory the stand-in has: torch itself has no GPU here."
+
+    @staticmethod
+    def __new__(cls, inner, dtype):
+        made = torch.Tensor._make_wrapper_subclass(cls, tuple(inner.shape), dtype=dtype, device="cuda:0",
+                                                   requires_grad=True)
+        made.inner, made.type_ = inner, dtype
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, arguments=(), options=None):
+        assert function is torch.ops.aten.detach.default, function
+        return Wrapped(arguments[0].inner, arguments[0].type_).requires_grad_(False)
+
+    def __dlpack_device__(self): return self.inner.__dlpack_device__()
+    def __dlpack__(self, **options): return self.inner.__dlpack__(**options)
+
+current = []
+@contextlib.contextmanager
+def device(one):
+    current.append(one)
+    yield
+torch.cuda.device = device
+q = rng.standard_normal((5, 96)).astype(np.float32)
+for dtype, name in ((torch.float32, "float32"), (torch.float16, "float16")):
+    inner = GPUTensor(q, name)
+    assert answer(Wrapped(inner, dtype)) == answer(q.astype(name)) and inner.was_taken_once()
+assert current == 2 * [torch.device("cuda:0")]
+assert len(calls("cuMemcpyDtoH_v2")) == 2
+""")
+
+
 def test_a_kept_table_is_copied_once(run):
     run("""
 q = rng.standard_normal((2, 96)).astype(np.float32)

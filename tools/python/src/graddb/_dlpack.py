@@ -110,9 +110,12 @@ def take(value: Any, what: str) -> Taken:
     # The producer sees to it that the stream waits for what writes the tensor.
     options: dict[str, Any] = {"stream": DEFAULT_STREAM} if device[0] in GPUS else {}
     try:
-        capsule = value.__dlpack__(**options, max_version=VERSION)
-    except TypeError:  # older than DLPack 1
-        capsule = value.__dlpack__(**options)
+        try:
+            capsule = value.__dlpack__(**options, max_version=VERSION)
+        except TypeError:  # older than DLPack 1
+            capsule = value.__dlpack__(**options)
+    except BufferError as error:
+        raise errors.BadInput(f"{what} is not handed over: {error}") from None
     return _opened(capsule, what)
 
 

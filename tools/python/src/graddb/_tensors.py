@@ -70,7 +70,8 @@ def _torch_matrix(torch: Any, tensor: Any, what: str, allow_vector: bool, allow_
         tensor = tensor.to(torch.float32)
     if tensor.device.type != "cpu":
         if allow_gpu and _can_read(tensor.device, torch):
-            taken = _dlpack.take(tensor.resolve_neg().contiguous(), what)
+            with torch.cuda.device(tensor.device):  # torch hands over what is on the current one
+                taken = _dlpack.take(tensor.resolve_neg().contiguous(), what)
             return _dlpack_matrix(taken, what, allow_vector)
         tensor = tensor.cpu()
     if tensor.shape[1] > 1 and tensor.stride(1) != 1:

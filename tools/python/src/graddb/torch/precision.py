@@ -44,7 +44,8 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 def _exchange(device: str, wanted: str | bool | None) -> str | bool:
     """Sets what products may use, None for nothing but f32; gives what it was."""
-    products = torch.backends.cuda.matmul if device == "cuda" else getattr(torch.backends.mkldnn, "matmul", None)
+    backend = torch.backends.cuda if device == "cuda" else torch.backends.mkldnn
+    products = getattr(backend, "matmul", None)  # which oneDNN's has from PyTorch 2.9 on
     if hasattr(products, "fp32_precision"):
         before, exact = products.fp32_precision, "ieee"
     elif device == "cuda":
