@@ -31,21 +31,24 @@ struct KeepRequest {
         threads = try threadCount(given.threads ?? 0)
         view = try table.newest
         checkpoint = try view.checkpoint(orNewest: given.checkpoint)
-        layers = try given.layers.map { names in
-            try names.map { name in
-                guard let layer = table.layers.first(where: { $0.name == name }) else {
-                    throw GradDBError(
-                        .usage, "table '\(table.name)' has no layer '\(name)'; it has "
-                            + table.layers.map(\.name).joined(separator: ", "))
+        layers =
+            try given.layers.map { names in
+                try names.map { name in
+                    guard let layer = table.layers.first(where: { $0.name == name }) else {
+                        throw GradDBError(
+                            .usage,
+                            "table '\(table.name)' has no layer '\(name)'; it has "
+                                + table.layers.map(\.name).joined(separator: ", "))
+                    }
+                    return layer
                 }
-                return layer
-            }
-        } ?? table.layers
+            } ?? table.layers
         guard !layers.isEmpty else { throw GradDBError(.usage, "there are no layers to keep") }
         use = try DeviceText.use(given.device, memory: given.deviceMemory)
         guard try use != nil || DeviceChoice(named: given.device) == .auto else {
             throw GradDBError(
-                .usage, "the processor reads tables where they lie; what can keep them is a GPU: gpu, "
+                .usage,
+                "the processor reads tables where they lie; what can keep them is a GPU: gpu, "
                     + "gpu:N, gpu:N,M, or staged")
         }
     }

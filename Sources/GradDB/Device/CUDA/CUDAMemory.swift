@@ -32,7 +32,8 @@ package enum CUDAMemory {
             func copy(_ first: Int, _ bytes: Int) throws {
                 let source = start &+ UInt64(bitPattern: Int64(first &* stride))
                 try context.call("copying \(bytes.grouped) bytes of a tensor from the device") {
-                    $0.copyToHostNow(target.baseAddress.map { $0 + first * rowBytes }, source, bytes)
+                    $0.copyToHostNow(
+                        target.baseAddress.map { $0 + first * rowBytes }, source, bytes)
                 }
             }
             if stride == rowBytes { return try copy(0, target.count) }
@@ -47,7 +48,8 @@ package enum CUDAMemory {
             let devices = try CUDADevices.all(library)
             guard devices.indices.contains(gpu) else {
                 throw DeviceError(
-                    .absent, "there is no GPU \(gpu): the NVIDIA driver shows \(devices.count), from 0")
+                    .absent,
+                    "there is no GPU \(gpu): the NVIDIA driver shows \(devices.count), from 0")
             }
             let made = try CUDAContext(devices[gpu], library, runsKernels: false)
             contexts[gpu] = made
