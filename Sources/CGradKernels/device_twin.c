@@ -58,7 +58,13 @@ int gd_twin_launch(const char *kernel, uint32_t grid_x, uint32_t grid_y, const v
     static const char score[] = "gd_score_";
     if (strncmp(kernel, score, sizeof score - 1) == 0)
         return gd_twin_score(kernel + sizeof score - 1, grid_x, grid_y, arguments);
-    if (strcmp(kernel, "gd_pack") == 0) return 0;
+    static const char estimate[] = "gd_estimate_";
+    if (strncmp(kernel, estimate, sizeof estimate - 1) == 0)
+        return gd_twin_estimate(kernel + sizeof estimate - 1, grid_x, grid_y, arguments);
+    static const char rescore[] = "gd_rescore_";
+    if (strncmp(kernel, rescore, sizeof rescore - 1) == 0)
+        return gd_twin_rescore(kernel + sizeof rescore - 1, grid_x, arguments);
+    if (strcmp(kernel, "gd_pack") == 0 || strcmp(kernel, "gd_halves") == 0) return 0;
     if (strcmp(kernel, "gd_norms") == 0) return norms(grid_x, arguments);
     if (strcmp(kernel, "gd_cosines") == 0) return cosines(grid_x, grid_y, arguments);
     if (strcmp(kernel, "gd_select_begin") == 0) return gd_twin_select_begin(grid_x, arguments);

@@ -22,8 +22,11 @@ static inline size_t gd_covered(size_t count, size_t blocks, size_t per_block) {
     return count < blocks * per_block ? count : blocks * per_block;
 }
 
-// All of these return what gd_twin_launch does. The score kernels' name begins behind "gd_score_".
+// All of these return what gd_twin_launch does. Names begin behind "gd_score_", "gd_estimate_" and "gd_rescore_".
 int gd_twin_score(const char *name, uint32_t grid_x, uint32_t grid_y, const gd_score_args *args);
+int gd_twin_estimate(const char *name, uint32_t grid_x, uint32_t grid_y,
+                     const gd_estimate_args *args);
+int gd_twin_rescore(const char *name, uint32_t grid_x, const gd_rescore_args *args);
 int gd_twin_select_begin(uint32_t grid_x, const gd_select_args *args);
 int gd_twin_select_count(uint32_t grid_x, uint32_t grid_y, const gd_select_args *args);
 int gd_twin_select_narrow(uint32_t grid_x, const gd_select_args *args);

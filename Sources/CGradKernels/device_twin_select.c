@@ -23,6 +23,17 @@ static end_state *state_of(const gd_select_args *args, size_t query) {
     return (end_state *)((char *)gd_pointer(args->state) + query * GD_SELECT_STATE_BYTES);
 }
 
+// Where scores lie between two: the end that decides how far a floor goes, and the one that has to reach it.
+static const double *sure_scores(const gd_select_args *args, size_t query, int end) {
+    const int is_low = end == TOP || args->highs == 0;
+    return (const double *)gd_pointer(is_low ? args->scores : args->highs) + query * args->stride;
+}
+
+static const double *possible_scores(const gd_select_args *args, size_t query, int end) {
+    const int is_low = end == BOTTOM || args->highs == 0;
+    return (const double *)gd_pointer(is_low ? args->scores : args->highs) + query * args->stride;
+}
+
 static uint32_t wanted(const gd_select_args *args, int end) {
     return end == TOP ? args->top : args->bottom;
 }
@@ -65,8 +76,8 @@ int gd_twin_select_count(uint32_t grid_x, uint32_t grid_y, const gd_select_args 
     const size_t query_count = gd_covered(args->query_count, grid_y, 1);
     const unsigned shift = 64 - (args->pass + 1) * GD_SELECT_BITS;
     for (size_t q = 0; q < query_count; q++) {
-        const double *scores = (const double *)gd_pointer(args->scores) + q * args->stride;
         for (int end = TOP; end < ENDS; end++) {
+            const double *scores = sure_scores(args, q, end);
             end_state *state = state_of(args, q) + end;
             if (wanted(args, end) == 0 || state->has_too_few) continue;
             for (size_t r = 0; r < rows; r++) {
@@ -123,9 +134,11 @@ int gd_twin_select_take(uint32_t grid_x, uint32_t grid_y, const gd_select_args *
     const size_t query_count = gd_covered(args->query_count, grid_y, 1);
     for (size_t q = 0; q < query_count; q++) {
         const double *scores = (const double *)gd_pointer(args->scores) + q * args->stride;
+        const double *of_top = possible_scores(args, q, TOP);
+        const double *of_bottom = possible_scores(args, q, BOTTOM);
         for (size_t r = 0; r < rows; r++) {
-            const int is_top = args->top > 0 && scores[r] >= floors[2 * q];
-            const int is_bottom = args->bottom > 0 && scores[r] <= floors[2 * q + 1];
+            const int is_top = args->top > 0 && of_top[r] >= floors[2 * q];
+            const int is_bottom = args->bottom > 0 && of_bottom[r] <= floors[2 * q + 1];
             if (!(is_top || is_bottom) || !gd_counts(args->counting, r)) continue;
             if (*found < args->capacity)
                 candidates[*found] =

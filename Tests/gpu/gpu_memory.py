@@ -18,6 +18,7 @@ SELECT_STATE_BYTES = 2 * (4 * 2048 + 16)
 STATISTICS = np.dtype([("scale", "<f4"), ("residual_norm", "<f4"), ("squared_norm", "<f8")])
 ITEM = np.dtype([("slabs", "<u8"), ("statistics", "<u8"), ("rows", "<u4"), ("first", "<u4")])
 TILE = np.dtype([("item", "<u4"), ("row", "<u4")])
+ESTIMATE_TERM = np.dtype([("unit", "<f8"), ("factor", "<f8"), ("least", "<f8")])
 TERM = np.dtype([("addend", "<i8"), ("scale", "<f8")])
 CANDIDATE = np.dtype([("query", "<u4"), ("row", "<u4"), ("score", "<f8")])
 
@@ -32,11 +33,16 @@ LAYER = structure("Layer", ("codec", U32), ("slabs", U32), ("pitch", U32), ("las
 PACK = structure("Pack", ("layer", LAYER), ("packed", U64))
 SCORE = structure("Score", ("layer", LAYER), ("packed", U64), ("items", U64), ("tiles", U64),
                   ("counting", U64), ("dots", U64), ("stride", U64), ("is_first", U32), ("tile_count", U32))
+HALVES = structure("Halves", ("layer", LAYER), ("halves", U64), ("terms", U64))
+ESTIMATE = structure("Estimate", ("score", SCORE), ("highs", U64), ("terms", U64))
+RESCORE = structure("Rescore", ("layer", LAYER), ("packed", U64), ("items", U64), ("candidates", U64),
+                    ("found", U64), ("norms", U64), ("query_norms", U64), ("item_count", U32),
+                    ("capacity", U32), ("is_first", U32), ("zero", U32))
 NORMS = structure("Norms", ("items", U64), ("norms", U64), ("is_first", U32), ("item_count", U32))
 COSINES = structure("Cosines", ("dots", U64), ("stride", U64), ("norms", U64), ("query_norms", U64),
                     ("rows", U32), ("query_count", U32))
 SELECT = structure("Select", ("scores", U64), ("stride", U64), ("counting", U64), ("floors", U64),
-                   ("state", U64), ("candidates", U64), ("found", U64), ("capacity", U32),
+                   ("state", U64), ("candidates", U64), ("found", U64), ("highs", U64), ("capacity", U32),
                    ("rows", U32), ("query_count", U32), ("top", U32), ("bottom", U32), ("pass_", U32))
 STREAM = structure("Stream", ("source", U64), ("target", U64), ("bytes", U64))
 MULTIPLY = structure("Multiply", ("result", U64), ("rounds", U64))

@@ -16,7 +16,8 @@ import compile_kernels  # noqa: E402
 KERNELS = sorted(
     [f"gd_score_{codec}_{kind}" for codec in ("f32", "f16", "bf16", "int8", "int4", "bit")
      for kind in ("1", "few", "many")] +
-    ["gd_pack", "gd_norms", "gd_cosines", "gd_select_begin", "gd_select_count", "gd_select_narrow",
+    [f"gd_{kind}_{codec}" for kind in ("estimate", "rescore") for codec in ("f16", "bf16")] +
+    ["gd_pack", "gd_halves", "gd_norms", "gd_cosines", "gd_select_begin", "gd_select_count", "gd_select_narrow",
      "gd_select_take", "gd_read", "gd_copy", "gd_multiply_int8"])
 
 

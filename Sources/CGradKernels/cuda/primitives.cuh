@@ -106,6 +106,24 @@ inline void multiply_u8_s8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0,
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// ---- matrices of 16-bit floats: 16 rows, 8 columns, 16 products each ----
+// Lanes have the same bytes of a and b as above, two numbers in each word, and the same places of c. How
+// sums are rounded, and in what order they are taken, nobody says.
+inline void multiply_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+inline void multiply_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 // ---- copies to shared memory that go on in the background ----
 // Sixteen bytes of zeros unless `is_there`; then nothing is read.
 inline void copy_begin(void *to, const void *from, bool is_there) {
@@ -142,6 +160,9 @@ inline double to_double(int64_t v) { return __ll2double_rn(v); }
 inline uint64_t bits_of(double v) { return (uint64_t)__double_as_longlong(v); }
 inline double double_of(uint64_t bits) { return __longlong_as_double((long long)bits); }
 inline float float_of(uint32_t bits) { return __uint_as_float(bits); }
+inline uint32_t bits_of_single(float v) { return __float_as_uint(v); }
+inline float to_single(double v) { return __double2float_rn(v); }
+inline float add_singles(float a, float b) { return __fadd_rn(a, b); }
 
 // ---- lanes of a warp, all 32 of them ----
 inline double from_lane_above(double v, int by) { return __shfl_down_sync(GD_ALL_LANES, v, by); }

@@ -65,17 +65,19 @@ inline double scaled(int64_t factor, const gd_term &term, int64_t sum, float row
 }
 
 // Elements of a row byte: as many planes does the packed form of a query have. Plane p has, for each
-// byte of a row, the query's element that is multiplied with the p-th of the byte's elements.
+// byte of a row, the query's element that is multiplied with the p-th of the byte's elements. Of 16-bit floats
+// there are two: numbers of the row's kind whose sums are nearly the elements (gd_halves).
 template <int codec>
 struct Planes {
-    static constexpr int count = codec == GD_BIT ? 8 : codec == GD_INT4 ? 2 : 1;
+    static constexpr bool is_half = codec == GD_F16 || codec == GD_BF16;
+    static constexpr int count = codec == GD_BIT ? 8 : codec == GD_INT4 || is_half ? 2 : 1;
     static constexpr int bits = 8 / count;
     // Bytes of a row whose products are sure to fit 32 bits: -128 ... 127 by -127 ... 127, 0 ... 15 by the same,
     // 0 and 1 by -32 ... 31; bits always do, as a layer has less than 2^24 of them.
     static constexpr uint32_t safe_bytes = codec == GD_BIT ? 1u << 22 : codec == GD_INT4 ? 1u << 19 : 1u << 17;
 };
 
-// A query of an integer codec: as it is, or packed.
+// A query as it is, or in planes.
 template <int codec>
 inline const uint8_t *query_planes(const gd_score_args &a, uint32_t query, uint64_t *plane_bytes) {
     *plane_bytes = gd_plane_bytes(codec, a.layer.query_stride);

@@ -1,4 +1,4 @@
-// Several queries, integers, by the matrix units. Rows and queries come through stages in shared memory,
+// Several queries by the matrix units: integers here, 16-bit floats in estimate.cuh. Rows and queries come through stages in shared memory,
 // which are filled while earlier ones are multiplied.
 //
 // A stage has `pieces` of 64 bytes of each row and, for each plane, of each query, piece after piece. The
@@ -47,6 +47,16 @@ struct MatrixScore {
     uint32_t first_row, first_query, query_count;
     uint32_t counting;  // bit t: in turn t this thread copies bytes of a row that counts
 
+    static inline uint32_t counting_turns(const gd_score_args &a, const Rows &rows) {
+        static_assert(row_turns <= 32, "a bit for each turn");
+        uint32_t counting = 0;
+        for (int turn = 0; turn < row_turns; turn++) {
+            const uint32_t row = threadIdx.x / vectors + turn * rows_at_once;
+            if (row < rows.count && is_counting(a.counting, rows.output + row)) counting |= 1u << turn;
+        }
+        return counting;
+    }
+
     static inline uint8_t *row_place(uint8_t *stage, int piece, int row, int vector) {
         return stage + (piece * B::rows + (row ^ (piece & 1))) * 64 + (vector ^ (row / 2 & 3)) * 16;
     }
@@ -56,7 +66,8 @@ struct MatrixScore {
                (vector ^ (query / 2 & 3)) * 16;
     }
 
-    // What is behind a row's end is zero; then it does not matter what is there of the queries.
+    // What is behind a row's end is zero; then it does not matter what integers are there of the queries. Floats
+    // must be zeros, too: zero times infinity is none.
     inline void fill(uint8_t *stage, const Place &place) const {
         const uint32_t pitch = place.slab + 1 < a.layer.slabs ? a.layer.pitch : a.layer.last_pitch;
         const int vector = threadIdx.x % vectors, first = threadIdx.x / vectors;
@@ -70,7 +81,7 @@ struct MatrixScore {
                 copy_begin(row_place(stage, vector / 4, row, vector % 4),
                            is_there ? source + (uint64_t)row * pitch + at : source, is_there);
         }
-        if (!is_there) return;
+        if (!is_there && !Planes<B::codec>::is_half) return;
         uint64_t plane_bytes;
         const uint8_t *planes = query_planes<B::codec>(a, first_query, &plane_bytes);
         const uint64_t query_bytes = B::planes == 1 ? a.layer.query_stride : plane_bytes * B::planes;
@@ -80,7 +91,42 @@ struct MatrixScore {
 #pragma unroll 1
             for (int plane = 0; plane < B::planes; plane++)
                 copy_begin(query_place(stage, vector / 4, plane, query, vector % 4),
-                           planes + query * query_bytes + plane * plane_bytes, true);
+                           is_there ? planes + query * query_bytes + plane * plane_bytes : (uint8_t *)a.packed,
+                           is_there);
+    }
+
+    // Has each stage used once it is there, while others are filled. `use(stage, place of its bytes)`.
+    template <typename Use>
+    inline void for_each_stage(const Use &use) const {
+        const uint32_t slab_steps = (a.layer.pitch + B::row_bytes - 1) / B::row_bytes;
+        const uint32_t steps =
+            (a.layer.slabs - 1) * slab_steps + (a.layer.last_pitch + B::row_bytes - 1) / B::row_bytes;
+        Place next = {0, 0}, used_place = {0, 0};
+        block_barrier();  // What is in the stages has been used.
+#pragma unroll
+        for (int stage = 0; stage < B::stages - 1; stage++) {
+            if (next.slab < a.layer.slabs) {
+                fill(shared + stage * B::stage_bytes, next);
+                next.template advance<B::row_bytes>(a.layer);
+            }
+            copies_commit();
+        }
+        int filled = B::stages - 1, used = 0;
+#pragma unroll 1
+        for (uint32_t step = 0; step < steps; step++) {
+            copies_wait<B::stages - 2>();
+            block_barrier();
+            if (next.slab < a.layer.slabs) {
+                fill(shared + filled * B::stage_bytes, next);
+                next.template advance<B::row_bytes>(a.layer);
+            }
+            copies_commit();
+            use(shared + used * B::stage_bytes, used_place);
+            used_place.template advance<B::row_bytes>(a.layer);
+            filled = filled + 1 == B::stages ? 0 : filled + 1;
+            used = used + 1 == B::stages ? 0 : used + 1;
+        }
+        copies_wait<0>();
     }
 
     using Sums = int32_t[B::row_tiles][B::query_tiles][4];
@@ -148,40 +194,15 @@ struct MatrixScore {
                     if (is_wide) wide[m][n][c] = 0;
                 }
 
-        const uint32_t slab_steps = (a.layer.pitch + B::row_bytes - 1) / B::row_bytes;
-        const uint32_t steps =
-            (a.layer.slabs - 1) * slab_steps + (a.layer.last_pitch + B::row_bytes - 1) / B::row_bytes;
         const uint32_t safe_steps = Planes<B::codec>::safe_bytes / B::row_bytes;
         uint32_t safe = safe_steps;
-        Place next = {0, 0};
-        block_barrier();  // What is in the stages has been used.
-#pragma unroll
-        for (int stage = 0; stage < B::stages - 1; stage++) {
-            if (next.slab < a.layer.slabs) {
-                fill(shared + stage * B::stage_bytes, next);
-                next.template advance<B::row_bytes>(a.layer);
-            }
-            copies_commit();
-        }
-        int filled = B::stages - 1, used = 0;
-#pragma unroll 1
-        for (uint32_t step = 0; step < steps; step++) {
-            copies_wait<B::stages - 2>();
-            block_barrier();
-            if (next.slab < a.layer.slabs) {
-                fill(shared + filled * B::stage_bytes, next);
-                next.template advance<B::row_bytes>(a.layer);
-            }
-            copies_commit();
-            multiply_stage(shared + used * B::stage_bytes, sums, row, query, query_tiles);
-            filled = filled + 1 == B::stages ? 0 : filled + 1;
-            used = used + 1 == B::stages ? 0 : used + 1;
+        for_each_stage([&](uint8_t *stage, const Place &) {
+            multiply_stage(stage, sums, row, query, query_tiles);
             if (is_wide && --safe == 0) {
                 safe = safe_steps;
                 widen(sums, wide);
             }
-        }
-        copies_wait<0>();
+        });
         if (is_wide) widen(sums, wide);
 
         // Not kept until here: all registers are wanted before.
@@ -239,12 +260,7 @@ inline void score_matrix(const gd_score_args &a, uint32_t queries_of_block, uint
     const uint32_t count = left < queries_of_block ? left : queries_of_block;
 
     using Score = MatrixScore<B>;
-    static_assert(Score::row_turns <= 32, "a bit for each turn");
-    uint32_t counting = 0;
-    for (int turn = 0; turn < Score::row_turns; turn++) {
-        const uint32_t row = threadIdx.x / Score::vectors + turn * Score::rows_at_once;
-        if (row < rows.count && is_counting(a.counting, rows.output + row)) counting |= 1u << turn;
-    }
+    const uint32_t counting = Score::counting_turns(a, rows);
     if (!any_in_block(counting != 0)) return;
     for (uint32_t done = 0; done < count; done += B::queries) {
         const uint32_t queries = count - done < (uint32_t)B::queries ? count - done : B::queries;

@@ -35,6 +35,13 @@ inline SelectEnd *end_of(const gd_select_args &a, uint32_t query, int end) {
 inline double *floor_of(const gd_select_args &a, uint32_t query, int end) {
     return (double *)a.floors + query * 2ull + end;
 }
+// The scores that decide how far an end's floor goes, and those that have to reach it.
+inline const double *sure_scores(const gd_select_args &a, uint32_t query, int end) {
+    return (const double *)(end == 0 || a.highs == 0 ? a.scores : a.highs) + query * a.stride;
+}
+inline const double *possible_scores(const gd_select_args &a, uint32_t query, int end) {
+    return (const double *)(end != 0 || a.highs == 0 ? a.scores : a.highs) + query * a.stride;
+}
 inline uint32_t rows_wanted(const gd_select_args &a, int end) { return end == 0 ? a.top : a.bottom; }
 
 GD_KERNEL __launch_bounds__(GD_THREADS) gd_select_begin(GD_ARGUMENTS(gd_select_args) a) {
@@ -57,11 +64,11 @@ GD_KERNEL __launch_bounds__(GD_THREADS) gd_select_count(GD_ARGUMENTS(gd_select_a
     for (uint32_t bin = threadIdx.x; bin < 2 * GD_SELECT_BINS; bin += GD_THREADS)
         bins[bin / GD_SELECT_BINS][bin % GD_SELECT_BINS] = 0;
     block_barrier();
-    const double *scores = (const double *)a.scores + query * a.stride;
     const uint32_t lane = threadIdx.x % 32, first = blockIdx.x * GD_SELECT_ROWS + threadIdx.x;
     const uint32_t shift = 64 - GD_SELECT_BITS * (a.pass + 1);
     for (int end = 0; end < 2; end++) {
         const SelectEnd *state = end_of(a, query, end);
+        const double *scores = sure_scores(a, query, end);
         if (rows_wanted(a, end) == 0 || (a.pass > 0 && state->wanted == 0)) continue;
         const uint64_t floor = key_of(*floor_of(a, query, end), end), prefix = state->prefix;
         for (uint32_t turn = 0; turn < GD_SELECT_ROWS / GD_THREADS; turn++) {
@@ -129,6 +136,7 @@ GD_KERNEL __launch_bounds__(GD_THREADS) gd_select_narrow(GD_ARGUMENTS(gd_select_
 GD_KERNEL __launch_bounds__(GD_THREADS) gd_select_take(GD_ARGUMENTS(gd_select_args) a) {
     const uint32_t query = blockIdx.y, lane = threadIdx.x % 32;
     const double *scores = (const double *)a.scores + query * a.stride;
+    const double *of_top = possible_scores(a, query, 0), *of_bottom = possible_scores(a, query, 1);
     const uint64_t top = key_of(*floor_of(a, query, 0), 0), bottom = key_of(*floor_of(a, query, 1), 1);
     for (uint32_t turn = 0; turn < GD_SELECT_ROWS / GD_THREADS; turn++) {
         const uint64_t row = (uint64_t)blockIdx.x * GD_SELECT_ROWS + turn * GD_THREADS + threadIdx.x;
@@ -136,7 +144,8 @@ GD_KERNEL __launch_bounds__(GD_THREADS) gd_select_take(GD_ARGUMENTS(gd_select_ar
         bool is_taken = false;
         if (row < a.rows && is_counting(a.counting, row)) {
             score = scores[row];
-            is_taken = (a.top > 0 && key_of(score, 0) >= top) || (a.bottom > 0 && key_of(score, 1) >= bottom);
+            is_taken = (a.top > 0 && key_of(of_top[row], 0) >= top) ||
+                       (a.bottom > 0 && key_of(of_bottom[row], 1) >= bottom);
         }
         const uint32_t taken = lanes_where(is_taken);
         if (taken == 0) continue;

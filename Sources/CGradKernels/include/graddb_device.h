@@ -92,9 +92,10 @@ typedef struct gd_pack_args {
 } gd_pack_args;
 
 // Bytes of a plane of a packed query of int4 or bit: plane p has, for byte b of a row, the element that
-// is multiplied with the p-th element of the byte (2 * b + p, or 8 * b + p).
+// is multiplied with the p-th element of the byte (2 * b + p, or 8 * b + p). f16 and bf16: see gd_halves.
 static inline uint64_t gd_plane_bytes(uint32_t codec, uint64_t query_stride) {
-    const uint64_t planes = codec == GD_BIT ? 8 : codec == GD_INT4 ? 2 : 1;
+    const uint64_t planes =
+        codec == GD_BIT ? 8 : codec == GD_INT4 || codec == GD_F16 || codec == GD_BF16 ? 2 : 1;
     return (query_stride + 16 * planes - 1) / (16 * planes) * 16;
 }
 
@@ -133,6 +134,7 @@ static inline uint64_t gd_packed_bytes(uint32_t codec, uint64_t query_stride, ui
 #define GD_SHARED_INT8_MANY (3 * 128 * (GD_ROWS_MANY + GD_QUERIES_MANY))
 #define GD_SHARED_INT4_MANY (4 * 64 * (GD_ROWS_MANY + 2 * GD_QUERIES_MANY))
 #define GD_SHARED_BIT_MANY (2 * 64 * (GD_ROWS_MANY + 8 * GD_QUERIES_MANY))
+#define GD_SHARED_ESTIMATE (3 * 128 * (GD_ROWS_FEW + 2 * GD_QUERIES_FEW))
 #define GD_SHARED_FLOAT_FEW (64 * GD_QUERIES_FEW * 8)
 #define GD_SHARED_FLOAT_MANY (64 * GD_QUERIES_MANY * 8)
 
@@ -147,6 +149,39 @@ typedef struct gd_score_args {
     uint32_t is_first;
     uint32_t tile_count;
 } gd_score_args;
+
+// ---- gd_halves, gd_estimate_CODEC: f16 and bf16, between which two numbers a dot product lies ----
+// A query's term. With s = 1 / unit, a power of two, and y = s * q: |y| <= 2^15 for f16, 1 for bf16. A sum that
+// the matrix units have made of s * x . q, times unit, is at most factor * |x| + least off the layer's dot
+// product as _1, _few and _many define it (docs/gpu-kernels.md has the proof).
+typedef struct gd_estimate_term {
+    double unit;
+    double factor;
+    double least;
+} gd_estimate_term;
+
+// gd_halves: of each element y of a query two numbers of the codec, the nearest to y and the nearest to what is
+// left: planes 0 and 1 of gd_plane_bytes each, query after query. Grid: as of gd_pack.
+typedef struct gd_halves_args {
+    gd_layer layer;
+    gd_address halves;
+    gd_address terms;  // gd_estimate_term for each query
+} gd_halves_args;
+
+static inline uint64_t gd_halves_bytes(uint32_t codec, uint64_t query_stride, uint32_t query_count) {
+    return 2 * gd_plane_bytes(codec, query_stride) * query_count;
+}
+
+// As _few, with the same tiles and queries per block, but `score.packed` is what gd_halves made and there are
+// two results, of which both take part in the sum: low <= the layer's dot product <= high, by what the rows'
+// squared norms say, where the sum is no finite number -infinity and infinity.
+//   score.dots[...] = (is_first ? 0.0 : the same) + low, highs[...] = (is_first ? 0.0 : the same) + high.
+// Both are rounded as dot products are, so that they stay below and above the sums of these.
+typedef struct gd_estimate_args {
+    gd_score_args score;
+    gd_address highs;
+    gd_address terms;  // gd_estimate_term for each query
+} gd_estimate_args;
 
 // ---- gd_norms: squared norms ----
 // norms[item.first + r] = (is_first ? 0.0 : the same) + the statistics' squared norm. Grid: item_count.
@@ -178,6 +213,8 @@ typedef struct gd_cosines_args {
 // count and narrow raise the floors by what this output has; take appends a gd_candidate for every
 // row that counts and reaches the floor of either end (once, if both). So the union of the candidates
 // of all outputs holds the best rows, whichever order decides between equal scores. -0 equals 0.
+// Where scores are only known to lie between `scores` and `highs`, floors are what the worse ends give, and the
+// better end is to reach them: the candidates are then more than are wanted, and hold them as well.
 // Where there are more than `capacity`, `found` says how many there were, and only so many are there.
 #define GD_SELECT_BITS 11
 #define GD_SELECT_BINS 2048
@@ -198,6 +235,7 @@ typedef struct gd_select_args {
     gd_address state;
     gd_address candidates;
     gd_address found;  // u32, set to 0 by gd_select_begin and by whoever has read it
+    gd_address highs;  // 0: `scores` are exact
     uint32_t capacity;
     uint32_t rows;
     uint32_t query_count;
@@ -211,6 +249,24 @@ typedef struct gd_select_args {
 #define GD_SELECT_STATE_BYTES 16416
 // Grids: begin and narrow (query_count); count and take (ceil(rows / GD_SELECT_ROWS), query_count).
 #define GD_SELECT_ROWS 4096
+
+// ---- gd_rescore_CODEC: f16 and bf16, the exact scores of candidates ----
+// For each candidate that is there, score = (is_first ? 0.0 : the same) + the layer's dot product of its row and
+// query; then, if `norms` is not 0, the cosine as of gd_cosines. `packed` is what gd_pack made; items are in the
+// order of `first`, and all rows of candidates are theirs. Grid: any.
+typedef struct gd_rescore_args {
+    gd_layer layer;
+    gd_address packed;
+    gd_address items;
+    gd_address candidates;
+    gd_address found;
+    gd_address norms;
+    gd_address query_norms;
+    uint32_t item_count;
+    uint32_t capacity;
+    uint32_t is_first;
+    uint32_t zero;
+} gd_rescore_args;
 
 // Threads of every block of every kernel.
 #define GD_THREADS 256
@@ -248,6 +304,7 @@ static inline uint32_t gd_shared_bytes(const char *kernel) {
         {"gd_score_f32_few", GD_SHARED_FLOAT_FEW}, {"gd_score_f32_many", GD_SHARED_FLOAT_MANY},
         {"gd_score_f16_few", GD_SHARED_FLOAT_FEW}, {"gd_score_f16_many", GD_SHARED_FLOAT_MANY},
         {"gd_score_bf16_few", GD_SHARED_FLOAT_FEW}, {"gd_score_bf16_many", GD_SHARED_FLOAT_MANY},
+        {"gd_estimate_f16", GD_SHARED_ESTIMATE},   {"gd_estimate_bf16", GD_SHARED_ESTIMATE},
     };
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
         if (strcmp(kernel, needs[i].name) == 0) return needs[i].bytes;
@@ -275,8 +332,8 @@ extern "C" {
 #define GD_TWIN_NO_MEMORY 2
 #define GD_TWIN_MISUSED 3  // the arguments are not as they are described above
 // Does what the kernel of that name does, for a whole grid, by the calling thread. Returns 0, or one of
-// the above. What a grid does not cover is not done. gd_pack does nothing: twins of scores take
-// `layer.queries`, not what was packed.
+// the above. What a grid does not cover is not done. gd_pack and gd_halves do nothing: twins of
+// scores take `layer.queries`, not what was packed.
 int gd_twin_launch(const char *kernel, uint32_t grid_x, uint32_t grid_y, const void *arguments);
 #ifdef __cplusplus
 }

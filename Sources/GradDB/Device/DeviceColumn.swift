@@ -7,12 +7,14 @@ struct DeviceColumn {
     let scorer: ColumnScorer
     let layout: DeviceItemLayout
     private(set) var layer: gd_layer
+    /// Where bounds of dot products are wanted.
+    var halves: DeviceHalves?
     private let kernel: String
     /// What a block of the kernel takes.
     private let queriesPerBlock: Int
     let rowsPerTile: Int
-    private var packed = DeviceAddress(0)
-    private(set) var addresses: [DeviceAddress] = []
+    private(set) var packed = DeviceAddress(0)
+    var addresses: [DeviceAddress] = []
 
     /// More queries than this are a product of matrices.
     private static let mostFew = Int(GD_QUERIES_FEW)
@@ -109,7 +111,7 @@ struct DeviceColumn {
         var isFirst: Bool
     }
 
-    func score(_ place: Place, on queue: any DeviceQueue) throws {
+    func scoreArguments(_ place: Place) -> gd_score_args {
         var arguments = gd_score_args()
         arguments.layer = layer
         arguments.packed = packed.value
@@ -120,6 +122,11 @@ struct DeviceColumn {
         arguments.stride = UInt64(place.stride)
         arguments.is_first = place.isFirst ? 1 : 0
         arguments.tile_count = UInt32(place.tileCount)
+        return arguments
+    }
+
+    func score(_ place: Place, on queue: any DeviceQueue) throws {
+        var arguments = scoreArguments(place)
         try queue.launch(
             kernel, x: place.tileCount,
             y: (scorer.queries.count + queriesPerBlock - 1) / queriesPerBlock, &arguments)

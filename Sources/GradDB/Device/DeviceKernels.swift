@@ -13,6 +13,7 @@ package enum DeviceKernels {
     package static let argumentBytes: [String: Int] = {
         var bytes = [
             "gd_pack": MemoryLayout<gd_pack_args>.size,
+            "gd_halves": MemoryLayout<gd_halves_args>.size,
             "gd_norms": MemoryLayout<gd_norms_args>.size,
             "gd_cosines": MemoryLayout<gd_cosines_args>.size,
             "gd_read": MemoryLayout<gd_stream_args>.size,
@@ -23,6 +24,10 @@ package enum DeviceKernels {
             for variant in ["1", "few", "many"] {
                 bytes["gd_score_\(codec)_\(variant)"] = MemoryLayout<gd_score_args>.size
             }
+        }
+        for codec in ["f16", "bf16"] {
+            bytes["gd_estimate_\(codec)"] = MemoryLayout<gd_estimate_args>.size
+            bytes["gd_rescore_\(codec)"] = MemoryLayout<gd_rescore_args>.size
         }
         for step in ["begin", "count", "narrow", "take"] {
             bytes["gd_select_\(step)"] = MemoryLayout<gd_select_args>.size

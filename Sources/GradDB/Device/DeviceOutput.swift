@@ -13,6 +13,8 @@ final class DeviceOutput {
 
     // On the device.
     let dots: DeviceAddress
+    /// Upper bounds, while `dots` are lower ones; nil where there is no room for them.
+    private(set) var highs: DeviceAddress?
     let norms: DeviceAddress
     let counting: DeviceAddress
     private let candidates: DeviceAddress
@@ -62,6 +64,16 @@ final class DeviceOutput {
         addresses = taken
     }
 
+    /// Makes room for bounds of scores.
+    ///
+    /// - Returns: false where the device's memory does not suffice.
+    func reserveHighs() -> Bool {
+        guard let address = workspace.heap.allocate(capacity * 8 * queries) else { return false }
+        addresses.append(address)
+        highs = address
+        return true
+    }
+
     /// To be called when no queue uses it any more.
     func free() {
         for address in addresses { workspace.heap.free(address) }
@@ -76,18 +88,44 @@ final class DeviceOutput {
     /// - Parameters:
     ///   - rows: how many of the output's rows are used.
     ///   - selector: what has been selected so far; nil: all scores are wanted.
-    func complete(rows: Int, _ selector: DeviceSelector?) throws {
+    ///   - bounded: the layers whose bounds `dots` and `highs` are, in order, with all items of the
+    ///     output in the order of their rows; empty where dot products are exact.
+    func complete(
+        rows: Int, _ selector: DeviceSelector?, bounded: [(column: DeviceColumn, items: [gd_item])]
+    ) throws {
         let queue = workspace.compute
         if let selector {
             try selector.select(
-                dots: dots, norms: norms, counting: counting, candidates: candidates, found: found,
-                capacity: candidateCapacity, stride: capacity, rows: rows)
+                dots: dots, highs: bounded.isEmpty ? nil : highs, norms: norms, counting: counting,
+                candidates: candidates, found: found, capacity: candidateCapacity,
+                stride: capacity, rows: rows)
+            try rescore(bounded, selector)
             try queue.copy(
                 found, to: UnsafeMutableRawBufferPointer(rebasing: pinned[..<4]))
         } else {
             try copyScores(rows: rows)
         }
         isComputed = try queue.record()
+    }
+
+    /// Gives candidates their exact scores.
+    private func rescore(
+        _ bounded: [(column: DeviceColumn, items: [gd_item])], _ selector: DeviceSelector
+    ) throws {
+        for (number, layer) in bounded.enumerated() {
+            var arguments = gd_rescore_args()
+            arguments.items = try workspace.upload(layer.items, []).items.value
+            arguments.item_count = UInt32(layer.items.count)
+            arguments.candidates = candidates.value
+            arguments.found = found.value
+            arguments.capacity = UInt32(candidateCapacity)
+            arguments.is_first = number == 0 ? 1 : 0
+            if number == bounded.count - 1, let queryNorms = selector.cosineNorms {
+                arguments.norms = norms.value
+                arguments.query_norms = queryNorms.value
+            }
+            try layer.column.rescore(arguments, on: workspace.compute)
+        }
     }
 
     /// Query after query, then the norms, `rows` of each.
@@ -161,6 +199,9 @@ final class DeviceSelector {
         }
     }
 
+    /// Of the queries, on the device; nil where rows are ranked by dot product.
+    var cosineNorms: DeviceAddress? { selection.cosineNorms == nil ? nil : queryNorms }
+
     /// To be called when no queue uses it any more.
     func free() {
         for address in [floors, state, queryNorms] { workspace.heap.free(address) }
@@ -186,14 +227,17 @@ final class DeviceSelector {
     }
 
     /// Ranks the rows of an output with those that came before.
+    ///
+    /// - Parameter highs: nil where `dots` are exact; else what they are not more than.
     func select(
-        dots: DeviceAddress, norms: DeviceAddress, counting: DeviceAddress,
+        dots: DeviceAddress, highs: DeviceAddress?, norms: DeviceAddress, counting: DeviceAddress,
         candidates: DeviceAddress, found: DeviceAddress, capacity: Int, stride: Int, rows: Int
     ) throws {
         let queue = workspace.compute
-        if selection.cosineNorms != nil {
+        for scores in [dots, highs] where selection.cosineNorms != nil {
+            guard let scores else { continue }
             var arguments = gd_cosines_args()
-            arguments.dots = dots.value
+            arguments.dots = scores.value
             arguments.stride = UInt64(stride)
             arguments.norms = norms.value
             arguments.query_norms = queryNorms.value
@@ -204,6 +248,7 @@ final class DeviceSelector {
         }
         var arguments = arguments()
         arguments.scores = dots.value
+        arguments.highs = highs?.value ?? 0
         arguments.stride = UInt64(stride)
         arguments.counting = counting.value
         arguments.candidates = candidates.value

@@ -32,6 +32,8 @@ package final class DeviceWorkspace {
     var timesScores = false
     private let pins: ItemPins
     private(set) var slots: [Slot] = []
+    /// Whether bounds of 16-bit floats hold here, where that has been tried (HalfTrial).
+    var trials: [CodecKind: Bool] = [:]
     private let arena: Arena
 
     /// Bytes that items may take: a quarter is for what a scan needs beside them.

@@ -42,35 +42,43 @@ extension StagedScan {
     /// Items that one launch is told of.
     private static let mostItems = 1 << 14
 
-    private func score(_ runs: [Run], _ shipment: Shipment) throws {
+    func score(_ runs: [Run], _ shipment: Shipment) throws {
         let began = try workspace.compute.record()
         for run in runs {
             var first = 0
             while first < run.items.count {
                 let last = min(run.items.count, first + Self.mostItems)
-                try score(run.column, Array(run.items[first..<last]), shipment.output)
+                try score(
+                    run.column, Array(run.items[first..<last]), shipment.output,
+                    isBounded: !shipment.bounded.isEmpty)
                 first = last
             }
         }
         timed.launches.append((began, try workspace.compute.record()))
     }
 
-    private func score(_ index: Int, _ items: [gd_item], _ output: DeviceOutput) throws {
+    private func score(
+        _ index: Int, _ items: [gd_item], _ output: DeviceOutput, isBounded: Bool
+    ) throws {
         let column = columns[index]
+        let rowsPerTile = isBounded ? DeviceColumn.rowsPerEstimateTile : column.rowsPerTile
         var tiles: [gd_tile] = []
         for (number, item) in items.enumerated() {
-            for row in stride(from: 0, to: item.rows, by: column.rowsPerTile) {
+            for row in stride(from: 0, to: item.rows, by: rowsPerTile) {
                 tiles.append(gd_tile(item: UInt32(number), row: row))
             }
         }
         let uploaded = try workspace.upload(items, tiles)
         let began = workspace.timesScores ? try workspace.compute.record() : nil
-        try column.score(
-            DeviceColumn.Place(
-                items: uploaded.items, tiles: uploaded.tiles, tileCount: tiles.count,
-                counting: output.counting, dots: output.dots, stride: output.capacity,
-                isFirst: index == 0),
-            on: workspace.compute)
+        let place = DeviceColumn.Place(
+            items: uploaded.items, tiles: uploaded.tiles, tileCount: tiles.count,
+            counting: output.counting, dots: output.dots, stride: output.capacity,
+            isFirst: index == 0)
+        if isBounded, let highs = output.highs {
+            try column.estimate(place, highs: highs, on: workspace.compute)
+        } else {
+            try column.score(place, on: workspace.compute)
+        }
         if let began { timed.scores.append((began, try workspace.compute.record())) }
         guard scan.request.squaredNorms == nil else { return }
         var arguments = gd_norms_args()
@@ -92,7 +100,9 @@ extension StagedScan {
             }
         }
         let began = try workspace.compute.record()
-        try shipment.output.complete(rows: shipment.rows, selector)
+        try shipment.output.complete(
+            rows: shipment.rows, selector,
+            bounded: shipment.bounded.enumerated().map { (columns[$0.offset], $0.element) })
         let completing = (began, try workspace.compute.record())
         timed.launches.append(completing)
         if selector != nil { timed.selections.append(completing) }
@@ -110,9 +120,17 @@ extension StagedScan {
             return
         }
         let began = ContinuousClock.now
-        let selection = try shipment.output.selected()
+        var shipment = shipment
+        var candidates = try shipment.output.selected()
         counters.device?.readSeconds += (ContinuousClock.now - began).seconds
-        if let candidates = selection {
+        if !shipment.bounded.isEmpty {
+            if let candidates {
+                countRescored(candidates.count, shipment)
+            } else {
+                candidates = try scoreExactly(&shipment)
+            }
+        }
+        if let candidates {
             try consumer.selected(0, selected(candidates, shipment))
         } else {
             try shipment.output.loadScores(rows: shipment.rows)

@@ -25,6 +25,9 @@ final class StagedScan {
         /// Of the output that are used.
         let rows: Int
         let output: DeviceOutput
+        /// By layer all its items, where they lie on the device already and scores are bounded before
+        /// the best are computed; else empty.
+        var bounded: [[gd_item]] = []
     }
 
     /// Items of one layer that are scored together.
@@ -66,6 +69,8 @@ final class StagedScan {
     var columns: [DeviceColumn]
     private let readers: StagingReaders
     var selector: DeviceSelector?
+    /// Whether scores of what the device has are bounded first.
+    var hasBounds = false
     private var outputs: [DeviceOutput] = []
     var steps: [Step] = []
     private var filling: Filling?
@@ -120,9 +125,10 @@ final class StagedScan {
         guard !units.isEmpty else { return }
         let began = ContinuousClock.now
         try prepare(units)
+        let (units, resident) = hasBounds ? residentFirst(units) : (units, 0)
         counters.device?.prepareSeconds = (ContinuousClock.now - began).seconds
         var pending: Shipment?
-        for range in shipments(units) {
+        for range in shipments(units[..<resident]) + shipments(units[resident...]) {
             try scan.request.cancellation.check()
             let shipment = try issue(
                 units[range], to: outputs[pending?.output === outputs[0] ? 1 : 0])
@@ -166,7 +172,10 @@ final class StagedScan {
                         + "--gpu-memory, or ask fewer of them at a time")
             }
         }
-        let perRow = DeviceOutput.bytesPerRow(queries: queries)
+        let rows = units.reduce(0) { $0 + rowCount($1) }
+        hasBounds = try prepareHalves(rows: rows)
+        let perRow =
+            DeviceOutput.bytesPerRow(queries: queries) + (hasBounds ? 8 * queries : 0)
         let needed = Self.aligned(largest)
         let capacity = Self.aligned(
             max(
@@ -181,6 +190,7 @@ final class StagedScan {
                 try DeviceOutput(
                     workspace, queries: queries, capacity: capacity, selection: selection))
         }
+        hasBounds = hasBounds && outputs.allSatisfy { $0.reserveHighs() }
         try selector?.begin(outputs.map(\.found))
     }
 
@@ -202,9 +212,9 @@ final class StagedScan {
     }
 
     /// Units whose rows fit into an output, in order.
-    private func shipments(_ units: [Int]) -> [Range<Int>] {
+    private func shipments(_ units: ArraySlice<Int>) -> [Range<Int>] {
         var shipments: [Range<Int>] = []
-        var first = 0
+        var first = units.startIndex
         var rows = 0
         for index in units.indices {
             let more = Self.aligned(rowCount(units[index]))
@@ -214,7 +224,7 @@ final class StagedScan {
             }
             rows += more
         }
-        if first < units.count { shipments.append(first..<units.count) }
+        if first < units.endIndex { shipments.append(first..<units.endIndex) }
         return shipments
     }
 
@@ -225,7 +235,8 @@ final class StagedScan {
     private func issue(_ units: ArraySlice<Int>, to output: DeviceOutput) throws -> Shipment {
         let places = try self.places(units)
         let rows = places.last.map { $0.first + Self.aligned($0.rows.count) } ?? 0
-        let shipment = Shipment(units: units, places: places, rows: rows, output: output)
+        var shipment = Shipment(units: units, places: places, rows: rows, output: output)
+        if hasBounds { shipment.bounded = itemsToBound(places) }
         try uploadCounting(shipment)
         for column in columns.indices { try issue(column, shipment) }
         closeFilling(shipment)
@@ -296,12 +307,14 @@ final class StagedScan {
         for place in missing { try load(column, place, shipment) }
     }
 
-    private func key(_ column: Int, _ place: Place) -> DeviceItemKey {
+    func key(_ column: Int, _ place: Place) -> DeviceItemKey { key(column, unit: place.unit) }
+
+    func key(_ column: Int, unit: Int) -> DeviceItemKey {
         DeviceItemKey(
-            scan.request.view, columns[column].scorer.column.encoding, scan.units[place.unit])
+            scan.request.view, columns[column].scorer.column.encoding, scan.units[unit])
     }
 
-    private func item(
+    func item(
         at address: DeviceAddress, _ place: Place, _ layout: DeviceItemLayout
     ) -> gd_item {
         gd_item(

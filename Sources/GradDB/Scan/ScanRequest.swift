@@ -142,6 +142,9 @@ package struct DeviceCounters: Sendable, Equatable {
     /// Brought to it, and scored where it lay.
     package var stagedBytes: UInt64 = 0
     package var residentBytes: UInt64 = 0
+    /// Rows whose scores were bounded first, and scores that were then computed exactly.
+    package var boundedRows = 0
+    package var rescored = 0
     /// How long copies to it, and its kernels, took; they go on beside each other.
     package var copySeconds = 0.0
     package var computeSeconds = 0.0
@@ -163,6 +166,8 @@ package struct DeviceCounters: Sendable, Equatable {
         if right.name != left.name { sum.name += ", " + right.name }
         sum.stagedBytes += right.stagedBytes
         sum.residentBytes += right.residentBytes
+        sum.boundedRows += right.boundedRows
+        sum.rescored += right.rescored
         // Of devices beside each other, the one that took longer; of passes, each.
         sum.copySeconds += right.copySeconds
         sum.computeSeconds += right.computeSeconds

@@ -106,6 +106,9 @@ extension DeviceCounters {
                 .number(Double(stagedBytes + residentBytes) / max(computeSeconds, 1e-9) / 1e9)
             ),
         ]
+        if boundedRows > 0 {
+            facts += [("bounded rows", .count(boundedRows)), ("rescored", .count(rescored))]
+        }
         return facts
     }
 }

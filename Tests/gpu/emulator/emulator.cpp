@@ -7,6 +7,7 @@
 
 #include "fiber.h"
 #include "graddb.cu"
+#include "matrices.h"
 
 #define GD_EXPORTED extern "C" __attribute__((visibility("default")))
 
@@ -26,6 +27,8 @@ enum class Meeting {
     load_matrices,
     multiply_signed,
     multiply_unsigned,
+    multiply_f16,
+    multiply_bf16,
 };
 
 struct Copy {
@@ -42,7 +45,7 @@ struct Fiber {
     uint64_t value, answer;
     int lane;
     uint32_t left[4], right[2];
-    int32_t sums[4];
+    int32_t sums[4];  // or floats
     Copy copies[copy_room];
     int copy_count;
     int groups[copy_room];  // how many copies had been begun when it was committed
@@ -146,7 +149,32 @@ void multiply_matrices(Fiber *lanes) {
         }
 }
 
-void meet(Fiber *lanes) {
+template <bool is_f16>
+void multiply_matrices_of_halves(Machine &m, Fiber *lanes) {
+    double a[16][16], b[8][16];
+    const auto value = [](uint32_t half) { return is_f16 ? half_to_float(half) : float_of(half << 16); };
+    for (int lane = 0; lane < 32; lane++) {
+        const Fiber &fiber = lanes[lane];
+        for (int i = 0; i < 4; i++)
+            for (int odd = 0; odd < 2; odd++)
+                a[lane / 4 + i % 2 * 8][i / 2 * 8 + lane % 4 * 2 + odd] =
+                    value(fiber.left[i] >> (16 * odd) & 0xffff);
+        for (int i = 0; i < 2; i++)
+            for (int odd = 0; odd < 2; odd++)
+                b[lane / 4][i * 8 + lane % 4 * 2 + odd] = value(fiber.right[i] >> (16 * odd) & 0xffff);
+    }
+    // One device is of one kind.
+    const MatrixUnit unit(seed);
+    for (int lane = 0; lane < 32; lane++)
+        for (int i = 0; i < 4; i++) {
+            float sum;
+            memcpy(&sum, &lanes[lane].sums[i], sizeof sum);
+            sum = unit.add(sum, a[lane / 4 + i / 2 * 8], b[lane % 4 * 2 + i % 2], m.next_random(16));
+            memcpy(&lanes[lane].sums[i], &sum, sizeof sum);
+        }
+}
+
+void meet(Machine &m, Fiber *lanes) {
     for (int lane = 1; lane < 32; lane++)
         if (lanes[lane].meeting != lanes[0].meeting)
             emulator_fails("lanes of a warp do different things together");
@@ -176,6 +204,8 @@ void meet(Fiber *lanes) {
         break;
     case Meeting::multiply_signed: multiply_matrices<true>(lanes); break;
     case Meeting::multiply_unsigned: multiply_matrices<false>(lanes); break;
+    case Meeting::multiply_f16: multiply_matrices_of_halves<true>(m, lanes); break;
+    case Meeting::multiply_bf16: multiply_matrices_of_halves<false>(m, lanes); break;
     default: emulator_fails("not what a warp does");
     }
     for (int lane = 0; lane < 32; lane++) lanes[lane].state = State::ready;
@@ -192,7 +222,7 @@ void run_warp(Machine &m, int warp) {
             if (fiber.state == State::ready) resume(fiber), ran++;
         }
         for (int lane = 0; lane < 32; lane++) meeting += lanes[lane].state == State::in_warp;
-        if (meeting == 32) meet(lanes);
+        if (meeting == 32) meet(m, lanes);
         else if (meeting > 0) emulator_fails("lanes of a warp wait for some that have gone elsewhere");
         if (ran == 0) return;
     } while (m.next_random(16) != 0);
@@ -239,6 +269,11 @@ const struct {
     KERNEL(gd_score_##codec##_1, gd_score_args), KERNEL(gd_score_##codec##_few, gd_score_args),          \
         KERNEL(gd_score_##codec##_many, gd_score_args)
     SCORES(int8), SCORES(int4), SCORES(bit), SCORES(f32), SCORES(f16), SCORES(bf16),
+    KERNEL(gd_halves, gd_halves_args),
+    KERNEL(gd_estimate_f16, gd_estimate_args),
+    KERNEL(gd_estimate_bf16, gd_estimate_args),
+    KERNEL(gd_rescore_f16, gd_rescore_args),
+    KERNEL(gd_rescore_bf16, gd_rescore_args),
     KERNEL(gd_pack, gd_pack_args),
     KERNEL(gd_norms, gd_norms_args),
     KERNEL(gd_cosines, gd_cosines_args),
@@ -286,14 +321,21 @@ void emulated_load_matrices(uint32_t (&v)[4], const void *row) {
     ask_warp((uint64_t)(uintptr_t)row, Meeting::load_matrices);
     memcpy(v, machine->running->left, sizeof v);
 }
-void emulated_multiply(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool a_is_signed) {
+template <typename Sums>
+static void ask_for_product(Sums &c, const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Meeting meeting) {
     Fiber *fiber = machine->running;
     memcpy(fiber->left, a, sizeof a);
     memcpy(fiber->sums, c, sizeof c);
     fiber->right[0] = b0;
     fiber->right[1] = b1;
-    pause(State::in_warp, a_is_signed ? Meeting::multiply_signed : Meeting::multiply_unsigned);
+    pause(State::in_warp, meeting);
     memcpy(c, fiber->sums, sizeof c);
+}
+void emulated_multiply(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool a_is_signed) {
+    ask_for_product(c, a, b0, b1, a_is_signed ? Meeting::multiply_signed : Meeting::multiply_unsigned);
+}
+void emulated_multiply_halves(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool is_f16) {
+    ask_for_product(c, a, b0, b1, is_f16 ? Meeting::multiply_f16 : Meeting::multiply_bf16);
 }
 
 static void do_copy(Copy &copy) {

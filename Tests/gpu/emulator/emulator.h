@@ -35,6 +35,7 @@ uint64_t emulated_from_lane(uint64_t v, int lane);
 uint32_t emulated_ballot(bool is_so);
 uint32_t emulated_match(uint32_t v);
 void emulated_multiply(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool a_is_signed);
+void emulated_multiply_halves(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool is_f16);
 void emulated_load_matrices(uint32_t (&v)[4], const void *row);
 void emulated_copy_begin(void *to, const void *from, bool is_there);
 void emulated_copies_commit();
@@ -70,6 +71,12 @@ inline void multiply_s8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, ui
 inline void multiply_u8_s8(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     emulated_multiply(c, a, b0, b1, false);
 }
+inline void multiply_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    emulated_multiply_halves(c, a, b0, b1, true);
+}
+inline void multiply_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    emulated_multiply_halves(c, a, b0, b1, false);
+}
 inline void copy_begin(void *to, const void *from, bool is_there) { emulated_copy_begin(to, from, is_there); }
 inline void copies_commit() { emulated_copies_commit(); }
 template <int pending>
@@ -94,6 +101,13 @@ inline float float_of(uint32_t bits) {
     memcpy(&v, &bits, sizeof v);
     return v;
 }
+inline uint32_t bits_of_single(float v) {
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+inline float to_single(double v) { return (float)v; }
+inline float add_singles(float a, float b) { return a + b; }
 inline float half_to_float(uint32_t bits) {
     const int exponent = bits >> 10 & 31;
     const float fraction = (float)(bits & 1023);

@@ -12,6 +12,9 @@
 static size_t argument_bytes(const std::string &kernel) {
     if (kernel.rfind("gd_score_", 0) == 0) return sizeof(gd_score_args);
     if (kernel.rfind("gd_select_", 0) == 0) return sizeof(gd_select_args);
+    if (kernel.rfind("gd_estimate_", 0) == 0) return sizeof(gd_estimate_args);
+    if (kernel.rfind("gd_rescore_", 0) == 0) return sizeof(gd_rescore_args);
+    if (kernel == "gd_halves") return sizeof(gd_halves_args);
     if (kernel == "gd_pack") return sizeof(gd_pack_args);
     if (kernel == "gd_norms") return sizeof(gd_norms_args);
     if (kernel == "gd_cosines") return sizeof(gd_cosines_args);

@@ -47,10 +47,11 @@ struct HostLaunch: Sendable {
     private static let leastTiles = 8
 
     func perform(threads: Int) throws {
-        guard kernel.hasPrefix("gd_score_"), threads > 1, gridX >= 2 * Self.leastTiles else {
+        let isScore = kernel.hasPrefix("gd_score_") || kernel.hasPrefix("gd_estimate_")
+        guard isScore, threads > 1, gridX >= 2 * Self.leastTiles else {
             return try arguments.withUnsafeBytes { try perform(gridX, $0) }
         }
-        // The tiles of a score are independent of each other.
+        // The tiles of a score are independent of each other. Estimates' arguments begin with a score's.
         let parts = min(threads, gridX / Self.leastTiles)
         let whole = arguments.withUnsafeBytes { $0.loadUnaligned(as: gd_score_args.self) }
         try Parallel.forEach(parts, threads: parts) { part, _ in
@@ -59,7 +60,11 @@ struct HostLaunch: Sendable {
             var args = whole
             args.tiles += UInt64(begin * MemoryLayout<gd_tile>.stride)
             args.tile_count = UInt32(max(0, min(end, Int(whole.tile_count)) - begin))
-            try withUnsafeBytes(of: args) { try perform(end - begin, $0) }
+            var own = arguments
+            try own.withUnsafeMutableBytes {
+                $0.storeBytes(of: args, as: gd_score_args.self)
+                try perform(end - begin, UnsafeRawBufferPointer($0))
+            }
         }
     }
 
