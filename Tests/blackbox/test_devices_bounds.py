@@ -171,17 +171,22 @@ def test_a_part_of_the_table_stays(scene):
         assert 0 < fact["bounded_rows"] < fact["rows"] and fact["staged_bytes"] > 0
 
 
-def test_the_kernels_own_source_gives_the_same_answers(scene, seed):
-    """On a GPU by a stand-in for its driver, with matrix units that round worse than any known ones."""
+@pytest.fixture(scope="module")
+def emulated():
+    """The environment of a GPU by a stand-in for its driver, with kernels on an emulator."""
     stub, emulator = pytest.importorskip("stub"), pytest.importorskip("emulator")
     try:
         directory, kernels = stub.build(stub.USUAL), emulator.build(emulator.USUAL)
     except (stub.BuildError, RuntimeError) as error:
         pytest.skip(f"no compiler for it: {error}")
-    env = environment(
+    return lambda **settings: environment(
         GRADDB_CUDA_LIBRARY=f"{directory}/libcuda.so.1", GRADDB_STUB_KERNELS=kernels,
-        GRADDB_STUB_MEMORY=str(64 << 20),
+        GRADDB_STUB_MEMORY=str(64 << 20), **settings,
     )  # fmt: skip
+
+
+def test_the_kernels_own_source_gives_the_same_answers(scene, emulated, seed):
+    """With matrix units that round worse than any known ones."""
     chance = random.Random(f"{seed} emulated")
     layers = ["short", "tiny", "wide"]
     for _ in range(SCALE):
@@ -192,6 +197,16 @@ def test_the_kernels_own_source_gives_the_same_answers(scene, seed):
                 (chance.choice(["dot", "cosine"]), f"'{chance.choice(layers)}'", ""),
             ]
         ]  # fmt: skip
-        compare(scene, statements, 9, "--device", "gpu", env=env)
-    for fact in explained(scene, statements[0], 9, "--device", "gpu", env=env)[1:]:
+        compare(scene, statements, 9, "--device", "gpu", env=emulated())
+    for fact in explained(scene, statements[0], 9, "--device", "gpu", env=emulated())[1:]:
         assert fact["bounded_rows"] > 0
+
+
+@pytest.mark.parametrize("units, layer", [("flushing", "tiny"), ("coarse", "tiny"), ("coarse", "short")])
+def test_units_that_cannot_be_relied_on(scene, emulated, units, layer):
+    """A device whose bounds do not hold is found out before its first ones, and does without."""
+    env = emulated(GRADDB_EMULATED_UNITS=units)
+    statement = f"FROM t SCORE dot TO $q LAYERS '{layer}' TOP 10"
+    compare(scene, [statement], 9, "--device", "gpu", env=env)
+    for fact in explained(scene, statement, 9, "--device", "gpu", env=env):
+        assert "bounded_rows" not in fact and fact["device"]

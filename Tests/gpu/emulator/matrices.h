@@ -1,14 +1,19 @@
 // What units for matrices of 16-bit floats may do to a sum: worse than those that are known. Products are exact.
 // Some of them at a time, in any order, are brought to the exponent of the greatest, the sum so far among them,
-// and cut off at so many bits; the result is cut off again. Numbers too small to be normal may be lost.
+// and cut off at so many bits; the result is cut off again. Results too small to be normal may be lost.
+// GRADDB_EMULATED_UNITS makes them worse than may be relied on: `coarse` keeps 13 bits, `flushing` takes
+// subnormal f16 for zeros.
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct MatrixUnit {
     int at_once;  // products
     int bits;     // of the greatest addend that are kept, at least 23
     bool rounds_down;  // or towards zero
     bool loses_tiny;
+    bool is_flushing = false;
 
     explicit MatrixUnit(uint64_t seed) {
         uint64_t v = seed * 0x9e3779b97f4a7c15ull;
@@ -17,6 +22,9 @@ struct MatrixUnit {
         bits = 23 + (v >> 8 & 3) % 3;
         rounds_down = v >> 16 & 1;
         loses_tiny = v >> 17 & 1;
+        const char *worse = getenv("GRADDB_EMULATED_UNITS");
+        if (worse && strcmp(worse, "coarse") == 0) bits = 13;
+        if (worse && strcmp(worse, "flushing") == 0) is_flushing = true;
     }
 
     double cut(double v, int exponent) const {
