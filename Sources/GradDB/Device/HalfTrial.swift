@@ -40,7 +40,10 @@ struct HalfTrial {
         return number == 0 ? 1 : (dim % (number + 1) == 0 ? -1 : 1) * (1 + random)
     }
 
-    private func value(_ bits: UInt16) -> Double {
+    private func value(_ bits: UInt16) -> Double { Self.value(bits, codec) }
+
+    /// What the bits of a finite number of f16 or bf16 stand for.
+    static func value(_ bits: UInt16, _ codec: CodecKind) -> Double {
         guard codec == .f16 else { return Double(Float(bitPattern: UInt32(bits) << 16)) }
         let exponent = Int(bits >> 10 & 31)
         let fraction = Double(bits & 0x3ff) + (exponent > 0 ? 1024 : 0)

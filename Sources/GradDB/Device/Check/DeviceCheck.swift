@@ -44,6 +44,13 @@ package struct DeviceCheck {
                 try found(try repeated(score.kernel) { try score.run(memory, &$0) })
             }
         }
+        for codec in [CodecKind.f16, .bf16] {
+            let half = HalfCase(codec: codec)
+            guard half.kernels.allSatisfy(backend.canLaunch) else { continue }
+            unchecked.subtract(half.kernels)
+            let name = half.kernels.joined(separator: ", ")
+            try found(try repeated(name) { try half.run(memory, &$0) })
+        }
         let others: [([String], Case)] = [
             (SelectionCase.kernels, { try SelectionCase.run(memory, &$0) }),
             (PlainCase.kernels, { try PlainCase.run(memory, &$0) }),

@@ -37,6 +37,12 @@ struct SelectionCase {
                 let score = Double(random.gaussian())
                 return isCoarse ? (score * 4).rounded() : score
             })
+        // Scores may be known to lie between two numbers only.
+        let isBounded = !shape.isCosine && Bool.random(using: &random)
+        let highs = try memory.add(
+            memory.bytes(scores).bindMemory(to: Double.self).map {
+                $0 + (isCoarse ? 1 : abs(Double(random.gaussian())) / 64)
+            })
         let norms = try memory.add(
             (0..<stride).map { _ in
                 Int.random(in: 0..<20, using: &random) == 0 ? 0 : abs(Double(random.gaussian()))
@@ -66,6 +72,7 @@ struct SelectionCase {
                     scores: $0.at(scores), stride: UInt64(stride),
                     counting: counting.map($0.at) ?? 0, floors: $0.at(floors),
                     state: $0.at(state), candidates: $0.at(candidates), found: $0.at(found),
+                    highs: isBounded ? $0.at(highs) : 0,
                     capacity: UInt32(shape.capacity), rows: UInt32(rows),
                     query_count: UInt32(shape.queries), top: UInt32(shape.top),
                     bottom: UInt32(shape.bottom), pass: UInt32(pass))
