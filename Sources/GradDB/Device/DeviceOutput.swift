@@ -42,7 +42,7 @@ final class DeviceOutput {
         self.selection = selection
         candidateCapacity = Self.candidateCapacity(selection, queries: queries)
         let candidateBytes = candidateCapacity * MemoryLayout<gd_candidate>.stride
-        pinned = try workspace.backend.allocatePinned(
+        pinned = try workspace.takePinned(
             max(capacity * 8 * (queries + 1), candidateBytes + 64))
         var taken: [DeviceAddress] = []
         func take(_ bytes: Int) throws -> DeviceAddress {
@@ -58,7 +58,7 @@ final class DeviceOutput {
             found = try take(4)
         } catch {
             for address in taken { workspace.heap.free(address) }
-            workspace.backend.freePinned(pinned)
+            workspace.givePinned(pinned)
             throw error
         }
         addresses = taken
@@ -78,7 +78,7 @@ final class DeviceOutput {
     func free() {
         for address in addresses { workspace.heap.free(address) }
         addresses = []
-        workspace.backend.freePinned(pinned)
+        workspace.givePinned(pinned)
     }
 
     // MARK: computing

@@ -63,6 +63,7 @@ package final class DeviceWorkspace {
     deinit {
         try? finish()
         for slot in slots { backend.freePinned(slot.pinned) }
+        for memory in spare { backend.freePinned(memory) }
         backend.freePinned(arena.pinned)
     }
 
@@ -109,6 +110,32 @@ package final class DeviceWorkspace {
         let copies = Result { try copying.finish() }
         try compute.finish()
         try copies.get()
+    }
+
+    // MARK: pinned memory of scans
+
+    /// What scans have given back: a driver takes longer to pin memory than many a scan takes.
+    private var spare: [UnsafeMutableRawBufferPointer] = []
+    private static let mostSpareBytes = 256 << 20
+
+    /// Pinned memory, for a scan.
+    func takePinned(_ bytes: Int) throws -> UnsafeMutableRawBufferPointer {
+        let fitting = spare.indices.filter { spare[$0].count >= bytes }
+        if let best = fitting.min(by: { spare[$0].count < spare[$1].count }) {
+            return spare.remove(at: best)
+        }
+        // In few sizes, so that the next scan finds what it needs.
+        var size = 64 << 10
+        while size < bytes { size *= 2 }
+        return try backend.allocatePinned(size)
+    }
+
+    /// To be called when no queue uses it any more.
+    func givePinned(_ memory: UnsafeMutableRawBufferPointer) {
+        spare.append(memory)
+        while spare.reduce(0, { $0 + $1.count }) > Self.mostSpareBytes {
+            backend.freePinned(spare.removeFirst())
+        }
     }
 
     // MARK: small uploads
