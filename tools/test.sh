@@ -28,13 +28,16 @@ tools/setup.sh python3 python3-numpy python3-pytest python3-venv --if-possible "
 
 # Tests that go on beside others, with what they say kept until they are waited for.
 logs=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$logs"' EXIT
+trap 'for pid in "$logs"/*.pid; do kill -- -"$(cat "$pid")" 2>/dev/null || true; done; rm -rf "$logs"' EXIT
 log=$logs/log
 begin() { # NAME COMMAND …
     local name=$1
     shift
-    "$@" >"$logs/$name" 2>&1 &
+    # With job control: without it what runs in the background ignores Ctrl-C, of which there are tests.
+    set -m
+    "$@" >"$logs/$name" 2>&1 </dev/null &
     echo $! >"$logs/$name.pid"
+    set +m
 }
 finish() { # NAME TITLE
     echo "== $2 =="

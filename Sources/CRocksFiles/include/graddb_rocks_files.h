@@ -9,11 +9,16 @@
 extern "C" {
 #endif
 
-/// Databases opened with these options keep the directory's names in order: before CURRENT names a
-/// manifest, the manifest's own name is on the disk. RocksDB syncs the directory only afterwards, so
-/// that on a file system that does not keep the order of names a power failure in between may leave a
-/// CURRENT whose manifest is gone, and the database does not open any more.
-void gd_keep_current_after_manifest(rocksdb_options_t *options);
+/// Databases opened with these options keep two things in order that RocksDB does not, for file systems
+/// that keep none of what is not synced, or any of it:
+///
+/// - Before CURRENT names a manifest, the manifest's own name is on the disk. RocksDB syncs the directory
+///   only afterwards: a power failure in between may leave a CURRENT whose manifest is gone.
+/// - What is added to a manifest reaches the disk from its beginning on. RocksDB syncs all of it at once:
+///   a power failure may leave its last sectors without its first, which RocksDB takes for damage.
+///
+/// Neither can be opened any more.
+void gd_keep_files_in_order(rocksdb_options_t *options);
 
 #ifdef __cplusplus
 }

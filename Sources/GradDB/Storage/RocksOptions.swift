@@ -74,7 +74,7 @@ final class RocksOptions {
             // when it cannot make one, and nothing can be made under /dev/null.
             rocksdb_options_set_db_log_dir(database, "/dev/null")
         } else {
-            gd_keep_current_after_manifest(database)
+            gd_keep_files_in_order(database)
         }
     }
 
