@@ -23,6 +23,8 @@ import os, signal, sys, threading, time
 import numpy as np
 import graddb
 
+# Whoever runs the tests in the background may have it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 t = graddb.open(sys.argv[1]).table("t")
 queries = np.random.default_rng(0).standard_normal((200_000, 96)).astype(np.float32)
 print("started", flush=True)
@@ -55,7 +57,10 @@ def interrupt(db, call):
     assert process.stdout.readline() == "started\n"
     time.sleep(0.7)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=120)
+    try:
+        output, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 0, errors
     return output
 
