@@ -4,16 +4,13 @@ fast anything is.
 
 import json
 import signal
-import sys
 import time
 
 import numpy as np
 import pytest
 
-from graddb import FAILED, INTERRUPTED, OK, REPOSITORY, USAGE, environment, finish, run, start
+from graddb import FAILED, INTERRUPTED, OK, USAGE, environment, finish, run, start
 from terminal import display_width
-
-sys.path.append(str(REPOSITORY / "Tests/gpu"))
 
 CODECS = {"f32": 32, "f16": 16, "bf16": 16, "int8": 8, "int4": 4, "bit": 1}
 ROWS, DIMS = 64, 1024
@@ -27,24 +24,6 @@ def room(tmp_path):
     """An environment with a cache and a directory for temporary files of its own."""
     (tmp_path / "scratch").mkdir()
     return environment(XDG_CACHE_HOME=tmp_path / "cache", TMPDIR=tmp_path / "scratch")
-
-
-@pytest.fixture(scope="module")
-def driver():
-    """The stand-in for NVIDIA's driver, in an environment."""
-    stub = pytest.importorskip("stub")
-    try:
-        directory = stub.build(stub.USUAL)
-    except stub.BuildError as error:
-        pytest.skip(f"no compiler for the stand-in: {error}")
-
-    def settings(env, **values):
-        return dict(
-            env, GRADDB_CUDA_LIBRARY=f"{directory}/libcuda.so.1",
-            **{f"GRADDB_STUB_{name}": str(value) for name, value in values.items()},
-        )  # fmt: skip
-
-    return settings
 
 
 @pytest.fixture

@@ -6,16 +6,12 @@ brought there.
 """
 
 import random
-import sys
 
 import numpy as np
 import pytest
 
 from gradient_files import Files
-from graddb import REPOSITORY, SCALE, Database, environment
-
-sys.path.append(str(REPOSITORY / "Tests/gpu"))
-sys.path.append(str(REPOSITORY / "Tests/gpu/emulator"))
+from graddb import SCALE, Database
 
 ROWS, ROW_GROUP = 1500, 128
 # Beside rows at random: all of them but one alike; products that cancel; numbers that are hardly any; rows of
@@ -171,23 +167,10 @@ def test_a_part_of_the_table_stays(scene):
         assert 0 < fact["bounded_rows"] < fact["rows"] and fact["staged_bytes"] > 0
 
 
-@pytest.fixture(scope="module")
-def emulated():
-    """The environment of a GPU by a stand-in for its driver, with kernels on an emulator."""
-    stub, emulator = pytest.importorskip("stub"), pytest.importorskip("emulator")
-    try:
-        directory, kernels = stub.build(stub.USUAL), emulator.build(emulator.USUAL)
-    except (stub.BuildError, RuntimeError) as error:
-        pytest.skip(f"no compiler for it: {error}")
-    return lambda **settings: environment(
-        GRADDB_CUDA_LIBRARY=f"{directory}/libcuda.so.1", GRADDB_STUB_KERNELS=kernels,
-        GRADDB_STUB_MEMORY=str(64 << 20), **settings,
-    )  # fmt: skip
-
-
-def test_the_kernels_own_source_gives_the_same_answers(scene, emulated, seed):
+def test_the_kernels_own_source_gives_the_same_answers(scene, driver, emulated, seed):
     """With matrix units that round worse than any known ones."""
     chance = random.Random(f"{seed} emulated")
+    env = driver(KERNELS=emulated, MEMORY=64 << 20)
     layers = ["short", "tiny", "wide"]
     for _ in range(SCALE):
         statements = [
@@ -197,15 +180,15 @@ def test_the_kernels_own_source_gives_the_same_answers(scene, emulated, seed):
                 (chance.choice(["dot", "cosine"]), f"'{chance.choice(layers)}'", ""),
             ]
         ]  # fmt: skip
-        compare(scene, statements, 9, "--device", "gpu", env=emulated())
-    for fact in explained(scene, statements[0], 9, "--device", "gpu", env=emulated())[1:]:
+        compare(scene, statements, 9, "--device", "gpu", env=env)
+    for fact in explained(scene, statements[0], 9, "--device", "gpu", env=env)[1:]:
         assert fact["bounded_rows"] > 0
 
 
 @pytest.mark.parametrize("units, layer", [("flushing", "tiny"), ("coarse", "tiny"), ("coarse", "short")])
-def test_units_that_cannot_be_relied_on(scene, emulated, units, layer):
+def test_units_that_cannot_be_relied_on(scene, driver, emulated, units, layer):
     """A device whose bounds do not hold is found out before its first ones, and does without."""
-    env = emulated(GRADDB_EMULATED_UNITS=units)
+    env = driver(KERNELS=emulated, MEMORY=64 << 20, GRADDB_EMULATED_UNITS=units)
     statement = f"FROM t SCORE dot TO $q LAYERS '{layer}' TOP 10"
     compare(scene, [statement], 9, "--device", "gpu", env=env)
     for fact in explained(scene, statement, 9, "--device", "gpu", env=env):

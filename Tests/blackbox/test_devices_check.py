@@ -8,8 +8,6 @@ import pytest
 
 from graddb import FAILED, IO, REPOSITORY, USAGE, environment, run
 
-sys.path.append(str(REPOSITORY / "Tests/gpu"))
-
 CHECK = ["devices", "check", "--json", "--cases"]
 # Runs the kernels' twins, and changes one bit of what one of them gives.
 WRONG = r"""
@@ -41,24 +39,6 @@ int gd_emulate(const char *kernel, uint32_t x, uint32_t y, const void *arguments
     return code;
 }
 """
-
-
-@pytest.fixture(scope="module")
-def stub():
-    stub = pytest.importorskip("stub")
-    try:
-        stub.build(stub.USUAL)
-    except stub.BuildError as error:
-        pytest.skip(f"no compiler for the stand-in: {error}")
-    return stub
-
-
-@pytest.fixture(scope="module")
-def driver(stub):
-    return lambda **settings: environment(
-        GRADDB_CUDA_LIBRARY=f"{stub.USUAL}/libcuda.so.1",
-        **{name if "_" in name else f"GRADDB_STUB_{name}": str(value) for name, value in settings.items()},
-    )
 
 
 def without_a_gpu(**changes):
@@ -104,15 +84,8 @@ def test_a_device_that_computes_what_it_should(gradctl, driver):
     assert other["scans"]["values"] != gpu["scans"]["values"]
 
 
-def test_the_kernels_own_source(gradctl, driver):
-    sys.path.append(str(REPOSITORY / "Tests/gpu/emulator"))
-    import emulator
-
-    try:
-        library = emulator.build(emulator.USUAL)
-    except FileNotFoundError as error:
-        pytest.skip(f"no compiler for the kernels: {error}")
-    _, last, _ = check(1, "--seed", 3, env=driver(KERNELS=library))
+def test_the_kernels_own_source(gradctl, driver, emulated):
+    _, last, _ = check(1, "--seed", 3, env=driver(KERNELS=emulated))
     assert last["differing"] == 0 and last["unchecked"] == []
 
 

@@ -3,17 +3,12 @@ that run on the processor, and every way in which a GPU or its driver can fail.
 """
 
 import random
-import shutil
-import sys
 
 import numpy as np
 import pytest
 
 from gradient_files import Files
-from graddb import FAILED, REPOSITORY, SCALE, Database, environment
-
-sys.path.append(str(REPOSITORY / "Tests/gpu"))
-sys.path.append(str(REPOSITORY / "Tests/gpu/emulator"))
+from graddb import FAILED, SCALE, Database, environment
 
 ROWS, ROW_GROUP = 150, 32
 LAYERS = {
@@ -22,30 +17,6 @@ LAYERS = {
 }  # fmt: skip
 COUNTS = (1, 5, 70)
 ON_GPU = ["--plan", "exact, on GPU"]
-
-
-@pytest.fixture(scope="module")
-def driver():
-    """A directory with libcuda.so.1, and a function that gives the environment to use it in."""
-    stub = pytest.importorskip("stub")
-    try:
-        directory = stub.build(stub.USUAL)
-    except stub.BuildError as error:
-        pytest.skip(f"no compiler for the stand-in: {error}")
-    return lambda **settings: environment(
-        GRADDB_CUDA_LIBRARY=f"{directory}/libcuda.so.1",
-        **{f"GRADDB_STUB_{name}": str(value) for name, value in settings.items()},
-    )
-
-
-@pytest.fixture(scope="module")
-def emulated():
-    """The library that runs the kernels' own source."""
-    import emulator
-
-    if shutil.which(emulator.compiler()) is None:
-        pytest.skip("no compiler for the kernels")
-    return emulator.build(emulator.USUAL)
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ package enum Devices {
 
     /// GPUs by number; none is all of them.
     private static func gpus(_ ordinals: [Int], memory: Int?) throws -> any ScanDevice {
-        let chosen = try ordinals.isEmpty ? CUDADevices.all().map(\.ordinal) : ordinals
+        let chosen = try CUDADevices.ordinals(ordinals)
         let devices = try known.withLock { known in
             try chosen.map { ordinal in
                 try kept(Key(name: "gpu:\(ordinal)", memory: memory), &known) {

@@ -65,7 +65,7 @@ package final class DeviceHeap {
     }
 
     package static func rounded(_ bytes: Int) -> Int {
-        (max(1, bytes) + alignment - 1) / alignment * alignment
+        max(1, bytes).roundedUp(to: alignment)
     }
 
     /// From the smallest hole that is large enough.

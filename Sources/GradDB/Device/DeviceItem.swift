@@ -17,16 +17,15 @@ package struct DeviceItemLayout: Equatable, Sendable {
 
     /// Bytes from row to row.
     package func pitch(ofSlab slab: Int) -> Int {
-        Self.rounded(geometry.bytes(ofSlab: slab), to: Int(GD_ROW_ALIGNMENT))
+        geometry.bytes(ofSlab: slab).roundedUp(to: Int(GD_ROW_ALIGNMENT))
     }
 
     package func slabBytes(rows: Int, slab: Int) -> Int {
-        Self.rounded(rows * pitch(ofSlab: slab), to: Int(GD_SLAB_ALIGNMENT))
+        (rows * pitch(ofSlab: slab)).roundedUp(to: Int(GD_SLAB_ALIGNMENT))
     }
 
     package func statisticsBytes(rows: Int) -> Int {
-        Self.rounded(
-            rows * BlockLayout.statisticsBytesPerRow, to: Int(GD_SLAB_ALIGNMENT))
+        (rows * BlockLayout.statisticsBytesPerRow).roundedUp(to: Int(GD_SLAB_ALIGNMENT))
     }
 
     /// Where a slab begins within an item.
@@ -43,10 +42,6 @@ package struct DeviceItemLayout: Equatable, Sendable {
     package var queryElements: Int {
         let full = SlabGeometry.slabBytes * 8 / bitsPerElement
         return (slabs - 1) * full + pitch(ofSlab: slabs - 1) * 8 / bitsPerElement
-    }
-
-    private static func rounded(_ count: Int, to multiple: Int) -> Int {
-        (count + multiple - 1) / multiple * multiple
     }
 }
 

@@ -115,9 +115,7 @@ extension TableView {
             let encoding = try finestEncoding(of: layer)
             let codec = try table.codec(layer, encoding.codec, kernels)
             columns.append(
-                ScanColumn(
-                    layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-                    target: encoding.codec))
+                ScanColumn(layer, allOf: encoding, codec))
             do {
                 zero.append(try codec.encodeQuery([Float](repeating: 0, count: codec.dims)))
             } catch {

@@ -208,7 +208,7 @@ final class StagedScan {
     }
 
     private static func aligned(_ rows: Int) -> Int {
-        (rows + Int(GD_FIRST_ALIGNMENT) - 1) / Int(GD_FIRST_ALIGNMENT) * Int(GD_FIRST_ALIGNMENT)
+        rows.roundedUp(to: Int(GD_FIRST_ALIGNMENT))
     }
 
     /// Units whose rows fit into an output, in order.

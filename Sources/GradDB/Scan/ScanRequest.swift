@@ -18,6 +18,15 @@ package struct ScanColumn: Sendable {
         self.slabs = slabs
         self.target = target
     }
+
+    /// All of an encoding, for the scores that are defined by it.
+    ///
+    /// - Parameter codec: the encoding's.
+    package init(_ layer: Layer, allOf encoding: LayerEncoding, _ codec: any Codec) {
+        self.init(
+            layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
+            target: encoding.codec)
+    }
 }
 
 /// One pass over the vectors of a checkpoint, scoring every row against every query.

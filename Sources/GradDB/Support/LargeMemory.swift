@@ -35,8 +35,7 @@ package final class LargeMemory: @unchecked Sendable {  // the pointer is consta
     deinit { munmap(words.baseAddress, byteCount) }
 
     private static func makeFile(_ byteCount: Int) throws -> Int32 {
-        let directory = getenv("TMPDIR").map { String(cString: $0) } ?? ""
-        var path = Array(((directory.isEmpty ? "/tmp" : directory) + "/graddb-XXXXXX").utf8CString)
+        var path = TemporaryDirectory.template
         let file = mkstemp(&path)
         let name = String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         guard file >= 0 else { throw DurableFiles.failure("make a temporary file like", name) }

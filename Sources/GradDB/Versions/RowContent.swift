@@ -17,9 +17,7 @@ struct RowContent {
         columns = try view.table.layers.flatMap { layer in
             try view.encodings(of: layer).map { encoding in
                 let codec = try view.table.codec(layer, encoding.codec, try KernelSet.chosen())
-                return ScanColumn(
-                    layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-                    target: encoding.codec)
+                return ScanColumn(layer, allOf: encoding, codec)
             }
         }
         copier = try RowCopier(view, columns)

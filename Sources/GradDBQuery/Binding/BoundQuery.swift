@@ -80,9 +80,7 @@ package struct BoundQuery: Sendable {
         let kernels = try KernelSet.chosen()
         return try zip(layers, tiers[0]).map { layer, encoding in
             let codec = try view.table.codec(layer, encoding.codec, kernels)
-            return ScanColumn(
-                layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-                target: encoding.codec)
+            return ScanColumn(layer, allOf: encoding, codec)
         }
     }
 

@@ -56,7 +56,7 @@ struct DeviceListCommand: ParsableCommand {
 
     /// Nil where the GPU cannot be asked.
     private func free(_ device: CUDADevice) -> Int? {
-        try? CUDABackend(ordinal: device.ordinal).memory().free
+        try? CUDAMemory.free(gpu: device.ordinal)
     }
 
     private func json(_ device: CUDADevice, _ version: String) -> JSONObject {

@@ -60,9 +60,7 @@ import Testing
             var request = ScanRequest(
                 view: view, checkpoint: checkpoints[checkpoint],
                 columns: [
-                    ScanColumn(
-                        layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-                        target: encoding.codec)
+                    ScanColumn(layer, allOf: encoding, codec)
                 ], queries: Array(repeating: [encoded], count: queries), filter: nil, threads: 2,
                 cancellation: Cancellation())
             request.device = DeviceUse(device, isRequired: isRequired)

@@ -41,9 +41,7 @@ import Testing
         let columns = try chosen.map { layer in
             let encoding = try view.finestEncoding(of: layer)
             let codec = try view.table.codec(layer, encoding.codec, kernels)
-            return ScanColumn(
-                layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-                target: encoding.codec)
+            return ScanColumn(layer, allOf: encoding, codec)
         }
         var encoded: [[EncodedQuery]] = []
         for _ in 0..<queries {

@@ -79,9 +79,7 @@ package final class BenchTable {
         }
         let encoding = try view.finestEncoding(of: layer)
         let codec = try view.table.codec(layer, encoding.codec, try KernelSet.chosen())
-        let column = ScanColumn(
-            layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-            target: encoding.codec)
+        let column = ScanColumn(layer, allOf: encoding, codec)
         let encoded = try Parallel.map(count, threads: threads) { [queries] number in
             try cancellation.check()
             do {

@@ -36,7 +36,7 @@ package struct MeasuredDevice {
         case .gpu(let ordinals):
             // The first of them starts the driver.
             var began = clock.now
-            let chosen = try ordinals.isEmpty ? CUDADevices.all().map(\.ordinal) : ordinals
+            let chosen = try CUDADevices.ordinals(ordinals)
             return try chosen.map { ordinal in
                 let gpu = try CUDABackend(ordinal: ordinal)
                 try launch(on: gpu)

@@ -31,11 +31,7 @@ package final class CUDABackend: DeviceBackend {
         module = try CUDAModule(context, image: image)
     }
 
-    package func memory() throws -> (total: Int, free: Int) {
-        var memory = (total: 0, free: 0)
-        try context.call("asking for free memory") { $0.memoryInfo(&memory.free, &memory.total) }
-        return memory
-    }
+    package func memory() throws -> (total: Int, free: Int) { try context.memory() }
 
     package func allocate(_ bytes: Int) throws -> DeviceAddress {
         var address: UInt64 = 0

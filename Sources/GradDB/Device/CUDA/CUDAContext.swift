@@ -77,6 +77,13 @@ final class CUDAContext: Sendable {
         _ = functions.popContext(&popped)
     }
 
+    /// Bytes of the device, and those that are free now.
+    func memory() throws -> (total: Int, free: Int) {
+        var memory = (total: 0, free: 0)
+        try call("asking for free memory") { $0.memoryInfo(&memory.free, &memory.total) }
+        return memory
+    }
+
     /// - Throws: what the device was lost by; `.failed` in a child of the process that has the context.
     func check() throws {
         try library.process.check()

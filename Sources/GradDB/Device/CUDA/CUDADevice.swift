@@ -55,6 +55,11 @@ package enum CUDADevices {
     /// - Throws: `.absent` where there is no driver that can be used, or no GPU.
     package static func all() throws -> [CUDADevice] { try all(CUDALibrary.standard()) }
 
+    /// The numbers that are meant: none is all of them.
+    static func ordinals(_ chosen: [Int]) throws -> [Int] {
+        try chosen.isEmpty ? all().map(\.ordinal) : chosen
+    }
+
     package static func all(_ library: CUDALibrary) throws -> [CUDADevice] {
         try library.process.check()
         var count: Int32 = 0

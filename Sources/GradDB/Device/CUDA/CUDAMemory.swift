@@ -1,4 +1,5 @@
-// Memory of GPUs that belongs to a caller in this process: tensors of PyTorch, for one.
+// Memory of GPUs without kernels: how much is free, and what belongs to a caller in this process, tensors
+// of PyTorch for one.
 
 import Synchronization
 
@@ -11,6 +12,13 @@ package enum CUDAMemory {
     /// - Throws: `.failed`, with the driver's words, where it cannot.
     package static func prepare(gpu: Int) throws {
         try converting { _ = try context(gpu) }
+    }
+
+    /// Bytes of a GPU that are free now. No kernels are compiled for it.
+    ///
+    /// - Throws: `.failed`, with the driver's words.
+    package static func free(gpu: Int) throws -> Int {
+        try converting { try context(gpu).memory().free }
     }
 
     /// Copies rows to the host, one after the other, behind what the GPU's default stream has been given

@@ -30,7 +30,7 @@ extension DeviceCheck {
                 let backend = HostBackend(memoryBytes: memoryBytes + scanBytes, isPoisoned: true)
                 return [Subject(device: "staged", backend: backend, memory: scanBytes)]
             case .gpu(let ordinals):
-                let chosen = try ordinals.isEmpty ? CUDADevices.all().map(\.ordinal) : ordinals
+                let chosen = try CUDADevices.ordinals(ordinals)
                 return try chosen.map {
                     Subject(
                         device: "gpu:\($0)", backend: try CUDABackend(ordinal: $0),

@@ -17,7 +17,7 @@ struct HalfCase {
         var queries: Int
 
         var dims: Int { slabs * pitch / 2 }
-        var outputRows: Int { PairedCases.rounded(rows, to: Int(GD_FIRST_ALIGNMENT)) }
+        var outputRows: Int { rows.roundedUp(to: Int(GD_FIRST_ALIGNMENT)) }
         var scores: Int { outputRows * queries }
     }
 

@@ -2,10 +2,6 @@
 
 /// What random cases are made of.
 enum PairedCases {
-    static func rounded(_ count: Int, to multiple: Int) -> Int {
-        (count + multiple - 1) / multiple * multiple
-    }
-
     /// Which rows count, a bit each; nil: all.
     static func mask(rows: Int, _ random: inout SeededNumbers) -> [UInt32]? {
         switch Int.random(in: 0..<4, using: &random) {

@@ -99,9 +99,7 @@ struct ScanCheck {
         let columns = try layers.map { layer in
             let encoding = try view.finestEncoding(of: layer)
             let codec = try view.table.codec(layer, encoding.codec, kernels)
-            return ScanColumn(
-                layer: layer, encoding: encoding, slabs: codec.geometry.slabCount,
-                target: encoding.codec)
+            return ScanColumn(layer, allOf: encoding, codec)
         }
         let count = [1, 1, 2, 5, 64, 65, 130].randomElement(using: &random) ?? 1
         var queries: [[EncodedQuery]] = []

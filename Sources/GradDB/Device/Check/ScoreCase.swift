@@ -29,12 +29,12 @@ struct ScoreCase {
         var firsts: [Int] {
             var next = 0
             return rows.map { rows in
-                defer { next += PairedCases.rounded(rows, to: Int(GD_FIRST_ALIGNMENT)) }
+                defer { next += rows.roundedUp(to: Int(GD_FIRST_ALIGNMENT)) }
                 return next
             }
         }
         var outputRows: Int {
-            rows.reduce(0) { $0 + PairedCases.rounded($1, to: Int(GD_FIRST_ALIGNMENT)) }
+            rows.reduce(0) { $0 + $1.roundedUp(to: Int(GD_FIRST_ALIGNMENT)) }
         }
         func pitch(_ slab: Int) -> Int { slab == slabs - 1 ? lastPitch : pitch }
     }
@@ -85,7 +85,7 @@ struct ScoreCase {
                         scale: Double(random.gaussian()))
             })
         let isFirst = Bool.random(using: &random)
-        let outputRows = PairedCases.rounded(shape.outputRows, to: 32)
+        let outputRows = shape.outputRows.roundedUp(to: 32)
         let dots = try memory.add(
             (0..<outputRows * shape.queries).map { _ in
                 isFirst ? Double.nan : Double(random.gaussian())

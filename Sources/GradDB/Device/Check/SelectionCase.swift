@@ -29,7 +29,7 @@ struct SelectionCase {
             top: Int.random(in: 0...2, using: &random) * Int.random(in: 1...700, using: &random),
             bottom: Int.random(in: 0...2, using: &random) * Int.random(in: 1...700, using: &random),
             capacity: 1 << 17, isCosine: Bool.random(using: &random))
-        let stride = PairedCases.rounded(rows, to: 32)
+        let stride = rows.roundedUp(to: 32)
         // Few different scores make many equal ones.
         let isCoarse = Bool.random(using: &random)
         let scores = try memory.add(
@@ -150,7 +150,7 @@ struct PlainCase {
             items.append(
                 gd_item(slabs: 0, statistics: 0, rows: UInt32(rows), first: UInt32(first)))
             places.append((statistics, statistics))
-            first += PairedCases.rounded(rows, to: Int(GD_FIRST_ALIGNMENT))
+            first += rows.roundedUp(to: Int(GD_FIRST_ALIGNMENT))
         }
         let list = try memory.add(items, places)
         let norms = try memory.add((0..<first).map { _ in Double(random.gaussian()) })

@@ -38,7 +38,7 @@ final class HostMemory: Sendable {
     var freeBytes: Int { heap.withLock { totalBytes - $0.usedBytes } }
 
     private static func rounded(_ bytes: Int) -> Int {
-        (max(1, bytes) + alignment - 1) / alignment * alignment
+        max(1, bytes).roundedUp(to: alignment)
     }
 
     private func make(_ bytes: Int, alignment: Int) -> UnsafeMutableRawPointer? {
