@@ -15,7 +15,7 @@ from gradient_files import Files
 from graddb import CORRUPT, LOCKED, OK, Database, ingest_arguments
 
 DIMS, ROWS = 2048, 96
-ASK = "SELECT id, row, source, tokens FROM t {at} SCORE dot TO ROW 'x3' ACROSS '{checkpoint}' {rest}"
+QUERY = "query.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +45,19 @@ def sound(gradctl, tmp_path_factory):
         )
     database.json("delete", "t", "--where", "tokens BETWEEN 100 AND 400")
     database.json("precondition", "t", "--name", "p", "--kind", "diagonal", "--layers", "a")
+    query = {name: values.standard_normal((1, dims)).astype(np.float32) for name, dims in (("a", 300), ("b", DIMS))}
+    files.tensors(QUERY, query, "F32")
     return database
 
 
-def answers(database, checkpoint="c", at="", rest="ALL"):
-    statement = ASK.format(at=at, checkpoint=checkpoint, rest=rest)
-    return {row["id"]: row for row in database.query(statement)}
+def ask(database, checkpoint="c", at="", rest="ALL"):
+    query = database.path.with_name(QUERY)
+    return f"SELECT id, row, source, tokens FROM t {at} SCORE dot TO '{query}' ACROSS '{checkpoint}' {rest}"
+
+
+def answers(database, checkpoint="c", at=""):
+    rows = database.query(ask(database, checkpoint, at))
+    return {row["id"]: {name: row[name] for name in row if name != "query"} for row in rows}
 
 
 def scores(rows):
@@ -70,6 +77,7 @@ def table_files(database, family):
 def damaged(sound, tmp_path):
     copy = tmp_path / "db"
     shutil.copytree(sound.path, copy)
+    shutil.copy(sound.path.with_name(QUERY), tmp_path)
     return Database(copy)
 
 
@@ -90,7 +98,8 @@ def repaired(database, **expected):
     assert dry["set_aside"] is None and dry["snapshots"] == {}
     for key, value in expected.items():
         assert summary[key] == value, (key, summary)
-    assert (summary["set_aside"] is not None) == summary["damaged"]
+    # It stays where older snapshots lack what an earlier repair has not found.
+    assert summary["damaged"] or summary["set_aside"] is None
     return lines[:-1], summary
 
 
@@ -137,7 +146,7 @@ def test_a_block_file_that_is_not_whole_is_named(sound, damaged, damage):
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[: 1000 if damage == "truncated" else 0])
-    damaged.run("query", ASK.format(at="", checkpoint="c", rest="TOP 1")).expect(CORRUPT)
+    damaged.run("query", ask(damaged, rest="TOP 1")).expect(CORRUPT)
     losses, summary = repaired(damaged, broken_files=[path.name], rows_lost=0)
     assert summary["vectors_lost"] >= ROWS // 2 and len(losses) == 1
     right = {c: scores(answers(sound, c)) for c in "cd"}
@@ -153,7 +162,72 @@ def test_a_block_file_that_is_not_whole_is_named(sound, damaged, damage):
             metadata=files.metadata("n.jsonl", [{"id": "new", "source": "n", "tokens": 1}]),
         )
     )
-    assert added.line["rows"] == 1 and "new" in answers(damaged, "c", rest="ALL")
+    assert added.line["rows"] == 1 and "new" in answers(damaged, "c")
+
+
+def test_what_was_deleted_does_not_come_back(sound, damaged):
+    """Nobody knows any more which rows are: none of them is there, in the newest snapshot. Others, and other
+    tables, are as they were."""
+    vectors = Files(damaged.path.parent).grad("u.safetensors", np.ones((3, 8), np.float32))
+    damaged.create("u", ["grad:8:f32"])
+    damaged.ingest("u", vectors, checkpoint="c")
+    damaged.json("delete", "u", "--where", "row = 1")
+    before = damaged.snapshots("t")[0]["snapshot"]
+    known = set(table_files(damaged, "fields"))
+    damaged.json("delete", "t", "--where", "tokens > 8000")
+    (path,) = set(table_files(damaged, "fields")) - known
+    right = {c: answers(damaged, c) for c in "cd"}
+    assert any(right.values())
+    flip(path, range(5, 60, 7))
+    damaged.run("query", ask(damaged, rest="TOP 1")).expect(CORRUPT)
+    damaged.run("check", "--deep").expect(CORRUPT)
+
+    dry = damaged.json("repair", "--dry-run").lines
+    losses, summary = repaired(damaged, vectors_lost=0, rows_lost=2 * ROWS)
+    assert losses == dry[:-1] == [
+        {"lost": "deleted_rows", "table": "t", "first_row": 0, "last_row": 2 * ROWS - 1, "newest": True}
+    ]  # fmt: skip
+    assert summary["snapshots"] == {"t": before + 2}
+    for checkpoint in "cd":
+        assert answers(damaged, checkpoint) == {}
+        assert answers(damaged, checkpoint, f"AT {before}") == answers(sound, checkpoint)
+    # Not those that the version before it says.
+    lost = damaged.run("query", ask(damaged, at=f"AT {before + 1}"))
+    assert b"deleted rows of container 0 in snapshot" in lost.expect(CORRUPT).stderr
+    assert [row["id"] for row in damaged.query("FROM u SCORE self ALL")] == [0, 2]
+
+    # It goes on, and a second repair has nothing to do.
+    files = sorted((path.name, path.stat().st_ino) for path in damaged.path.iterdir())
+    repaired(damaged, damaged=False, set_aside=None)
+    assert files == sorted((path.name, path.stat().st_ino) for path in damaged.path.iterdir())
+    damaged.json("restore", "t", "--to", before)
+    assert answers(damaged) == answers(sound)
+    damaged.json("expire", "t", "--keep-last", "1")
+    damaged.json("gc")
+    damaged.run("check", "--deep").expect(OK)
+
+
+def test_what_only_older_snapshots_have_lost(sound, damaged):
+    """It costs the newest one nothing. What there is to be read better is, and only once."""
+    first = damaged.snapshots("t")[0]["snapshot"]
+    old = table_files(damaged, "blocks")
+    damaged.json("compact", "t", "--all")
+    for path in old:
+        flip(path, range(200, path.stat().st_size // 2, 997))
+    newest = {c: answers(damaged, c) for c in "cd"}
+    losses, summary = repaired(damaged, snapshots={})
+    assert losses and not any(loss["newest"] for loss in losses)
+    assert summary["set_aside"] and {c: answers(damaged, c) for c in "cd"} == newest
+    files = sorted((path.name, path.stat().st_ino) for path in damaged.path.iterdir())
+    again, _ = repaired(damaged, set_aside=None)
+    assert again == losses
+    assert files == sorted((path.name, path.stat().st_ino) for path in damaged.path.iterdir())
+    assert "nothing was changed" in damaged.run("repair").expect(OK).text
+    damaged.run("query", ask(damaged, at=f"AT {first}")).expect(CORRUPT)
+    damaged.json("expire", "t", "--keep-last", "1")
+    repaired(damaged, damaged=False, set_aside=None)
+    damaged.json("gc")
+    damaged.run("check", "--deep").expect(OK)
 
 
 @pytest.mark.parametrize("family", ["rows", "keys"])

@@ -167,6 +167,9 @@ extension TableView {
         }
     }
 
+    /// Goes on with these as the deleted rows, whatever is stored.
+    func assume(deleted: DeletedRows) { rows.found.withLock { $0.deleted = deleted } }
+
     /// The rows that the snapshot has; nil where that is all below the limit.
     package var liveRows: RowSet? {
         get throws {

@@ -7,6 +7,10 @@ struct RescuedRecords {
     var lost = DeletedRows()
     /// Of so many the record, the columns or the key were made anew.
     var restored = 0
+    /// Deleted rows of the newest snapshot, as far as they are known.
+    var deleted = DeletedRows()
+    /// Containers of deleted rows that cannot be read, and whether the newest snapshot sees them.
+    var lostContainers: [(container: UInt32, isInNewest: Bool)] = []
     var lostPreconditioners: [PreconditionerDocument] = []
 }
 
@@ -162,17 +166,44 @@ final class RecordRescue {
         }
     }
 
-    /// One by one: their keys are known, and one that cannot be read does not hide the others.
+    /// One by one: their keys are known, and one that cannot be read does not hide the others. It is
+    /// marked, as an older version in its place would be believed.
     private func copyDeletedRows() throws {
         guard mayRepeat else { return }
         let containers = table.head.nextRow / UInt64(DeletedRows.rowsPerContainer)
+        var unreadable: Set<UInt32> = []
         for container in 0...UInt32(containers) {
-            for snapshot in 1...max(1, table.head.snapshot) {
+            for snapshot in versionsOfDeletedRows {
                 let key = Keys.deletedRows(table: id, container: container, snapshot: snapshot)
-                if let value = try? table.store.get(.fields, key) { batch.put(.fields, key, value) }
+                do {
+                    guard let value = try table.store.get(.fields, key) else { continue }
+                    let isKnown = value.isEmpty || value.withUnsafeBytes(DeletedRows.isWhole)
+                    if !isKnown { unreadable.insert(container) }
+                    batch.put(.fields, key, isKnown ? value : DeletedRows.lostValue)
+                } catch let error as GradDBError where error.isDamage {
+                    unreadable.insert(container)
+                    batch.put(.fields, key, DeletedRows.lostValue)
+                }
             }
             try write()
         }
+        try write(force: true)
+        guard table.snapshots.last.map({ $0.deleted > 0 }) ?? false else {
+            result.lostContainers = unreadable.sorted().map { ($0, false) }
+            return
+        }
+        var lost: [UInt32] = []
+        result.deleted = try DeletedRows(
+            rescuedFrom: target, table: id, in: table.head.snapshot, lost: &lost)
+        result.lostContainers = unreadable.union(lost).sorted().map { ($0, lost.contains($0)) }
+    }
+
+    /// Snapshots that may have changed which rows are deleted: of one that has expired nobody knows.
+    private var versionsOfDeletedRows: [UInt64] {
+        let others = Set(
+            table.snapshots.filter { ![.delete, .restore, .repair].contains($0.operation) }
+                .map(\.snapshot))
+        return (1...max(1, table.head.snapshot)).filter { !others.contains($0) }
     }
 
     private func copy(_ preconditioner: PreconditionerDocument) throws {

@@ -39,13 +39,15 @@ package struct Repair {
         try Database.checkFormat(catalog, path: path, writing: true)
     }
 
-    /// Repairs what is damaged; a sound database stays as it is.
+    /// Repairs what is damaged; a sound database stays as it is, and so does a repaired one of which only
+    /// older snapshots lack something.
     ///
     /// - Parameter dryRun: only find out what is lost.
     /// - Throws: `.interrupted`, `.io`, and then nothing is changed.
     package func run(dryRun: Bool) throws -> RepairReport {
         var report = RepairReport()
         report.brokenFiles = store.liveFiles().filter { !isWhole($0) }.map(\.name)
+        report.hasBrokenBytes = try hasBrokenBytes()
         let place = RepairPlace(path)
         if !dryRun { report.setAside = place.tidy() }
         do {
@@ -55,7 +57,7 @@ package struct Repair {
             place.discard()
             throw error
         }
-        guard report.isDamaged, !dryRun else {
+        guard report.isWorthIt, !dryRun else {
             place.discard()
             report.snapshots = [:]
             return report
@@ -67,6 +69,14 @@ package struct Repair {
     private func isWhole(_ file: LiveFile) -> Bool {
         var status = stat()
         return stat(file.path, &status) == 0 && status.st_size == file.bytes
+    }
+
+    /// Whether RocksDB's checksums find something.
+    private func hasBrokenBytes() throws -> Bool {
+        let files = try FileCheck(
+            store, isDeep: true, threads: threads, cancellation: cancellation)
+        return try !files.findingsOfNobody.isEmpty
+            || !RecordFamilies(store, cancellation).findings().isEmpty
     }
 
     // MARK: the new database
@@ -91,9 +101,7 @@ package struct Repair {
         let writer = try DatabaseWriter(path: aside)
         for (found, rescued) in zip(damage, records) {
             try report.add(found, rescued)
-            let snapshot = try writer.repair(
-                found, lost: rescued.lost, preconditioners: rescued.lostPreconditioners,
-                threads: threads, cancellation)
+            let snapshot = try writer.repair(found, rescued, threads: threads, cancellation)
             if let snapshot { report.snapshots[found.table.name] = snapshot }
         }
     }
@@ -129,6 +137,12 @@ extension RepairReport {
             var numbers: [UInt64] = []
             records.lost.forEachRow { numbers.append($0) }
             losses.append(.rows(table: table.name, numbers: numbers))
+        }
+        losses += records.lostContainers.map { container, isInNewest in
+            .deletedRows(
+                table: table.name,
+                rows: DeletedRows.rows(ofContainer: container)
+                    .clamped(to: 0..<table.head.nextRow), isInNewest: isInNewest)
         }
         losses += records.lostPreconditioners.map {
             .preconditioner(table: table.name, name: $0.name)

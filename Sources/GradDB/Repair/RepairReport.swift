@@ -12,6 +12,8 @@ package enum RepairLoss: Sendable {
     /// Rows with their ids and fields, and so with all their vectors.
     case rows(table: String, numbers: [UInt64])
     case preconditioner(table: String, name: String)
+    /// Which of these rows are deleted. In the newest snapshot all of them are then.
+    case deletedRows(table: String, rows: Range<UInt64>, isInNewest: Bool)
 }
 
 package struct RepairReport: Sendable {
@@ -26,9 +28,17 @@ package struct RepairReport: Sendable {
     /// By table, the snapshot that is without what was lost.
     package var snapshots: [String: UInt64] = [:]
 
+    /// Whether table files hold bytes that are not what was written: those of rows that are lost, or of
+    /// nothing that a snapshot has.
+    package var hasBrokenBytes = false
+
     /// Whether anything is damaged.
-    package var isDamaged: Bool {
-        !losses.isEmpty || rowsRestored > 0 || !brokenFiles.isEmpty
+    package var isDamaged: Bool { !losses.isEmpty || isWorthIt }
+
+    /// Whether the database that was made of it is better: it is not where older snapshots lack what an
+    /// earlier repair could not bring over.
+    var isWorthIt: Bool {
+        rowsRestored > 0 || !brokenFiles.isEmpty || !snapshots.isEmpty || hasBrokenBytes
     }
 
     package init() {}

@@ -4,21 +4,26 @@
 extension DatabaseWriter {
     /// Commits a snapshot of a table in which everything can be read; nil where the newest one is sound.
     ///
-    /// - Parameters:
-    ///   - lost: rows without record or columns.
-    ///   - preconditioners: those whose numbers cannot be read.
+    /// Rows of which nobody knows whether they are deleted are left out: one that is must not come back.
+    ///
+    /// - Parameter records: what could be read of the table's records.
     func repair(
-        _ damage: TableDamage, lost: DeletedRows, preconditioners: [PreconditionerDocument],
-        threads: Int, _ cancellation: Cancellation
+        _ damage: TableDamage, _ records: RescuedRecords, threads: Int,
+        _ cancellation: Cancellation
     ) throws -> UInt64? {
         let table = try self.table(damage.table.name)
         let view = try table.newest
         let broken = try view.brokenSegments(damage)
-        var gone = lost
+        var gone = records.lost
+        let unknown = records.lostContainers.filter(\.isInNewest).map(\.container)
+        if !unknown.isEmpty {
+            view.assume(deleted: records.deleted)
+            for container in unknown { gone.insert(DeletedRows.rows(ofContainer: container)) }
+        }
         var known = DeletedRows()
         known.insert(0..<view.rowLimit)
         gone.formIntersection(known)
-        let unusable = preconditioners.filter { $0.snapshots.contains(view.snapshot) }
+        let unusable = records.lostPreconditioners.filter { $0.snapshots.contains(view.snapshot) }
         let isNew = !gone.isEmpty && view.deletedRows(without: gone)
         guard !broken.isEmpty || isNew || !unusable.isEmpty else { return nil }
         return try withCommit(
@@ -27,7 +32,7 @@ extension DatabaseWriter {
             let repair = try SegmentRescue(
                 view, damage, lost: gone, threads: threads, commit, cancellation)
             var next = try NextSnapshot(
-                of: table, .repair, message: "what could be read of a damaged database", tag: nil)
+                of: view, .repair, message: "what could be read of a damaged database", tag: nil)
             for (number, segment) in zip(commit.segments, broken) {
                 if let rescued = try repair.rescue(segment, as: number, from: next.number) {
                     next.segments.append(rescued)

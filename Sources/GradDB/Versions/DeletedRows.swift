@@ -70,7 +70,7 @@ package struct DeletedRows: Equatable, Sendable {
     /// In ascending order.
     package func forEachRow(_ body: (UInt64) throws -> Void) rethrows {
         for (container, words) in containers.sorted(by: { $0.key < $1.key }) {
-            let first = UInt64(container) * UInt64(Self.rowsPerContainer)
+            let first = Self.rows(ofContainer: container).lowerBound
             for (index, word) in words.enumerated() {
                 var left = word
                 while left != 0 {
@@ -79,6 +79,12 @@ package struct DeletedRows: Equatable, Sendable {
                 }
             }
         }
+    }
+
+    /// The rows that a container is of.
+    static func rows(ofContainer container: UInt32) -> Range<UInt64> {
+        let first = UInt64(container) * UInt64(rowsPerContainer)
+        return first..<first + UInt64(rowsPerContainer)
     }
 
     private static func place(_ row: UInt64) -> (container: UInt32, word: Int, bit: UInt64) {
@@ -91,14 +97,48 @@ package struct DeletedRows: Equatable, Sendable {
 
 extension DeletedRows {
     /// What a snapshot sees.
+    ///
+    /// - Throws: `.corrupt` where one of its containers is lost.
     init(_ store: RocksStore, table: UInt32, in snapshot: UInt64) throws {
-        try Self.forEachContainer(store, table: table) { container, version, value in
-            // Versions of a container ascend: the last one that counts stays.
-            guard version <= snapshot else { return }
-            containers[container] = try Self.words(value, container, version)
-        }
-        containers = containers.filter { $0.value.contains { $0 != 0 } }
+        let lost = try readContainers(store, table: table, in: snapshot)
+        if let error = lost.first?.error { throw error }
     }
+
+    /// What a snapshot sees, without the containers that are lost.
+    init(
+        rescuedFrom store: RocksStore, table: UInt32, in snapshot: UInt64, lost: inout [UInt32]
+    ) throws {
+        lost = try readContainers(store, table: table, in: snapshot).map(\.container)
+    }
+
+    /// Returns the containers that cannot be read, in ascending order.
+    private mutating func readContainers(
+        _ store: RocksStore, table: UInt32, in snapshot: UInt64
+    ) throws -> [(container: UInt32, error: GradDBError)] {
+        // Versions of a container ascend: the last one that counts stays.
+        var seen: [UInt32: (version: UInt64, value: [UInt8])] = [:]
+        try Self.forEachContainer(store, table: table) { container, version, value in
+            if version <= snapshot { seen[container] = (version, [UInt8](value)) }
+        }
+        var lost: [(UInt32, GradDBError)] = []
+        for (container, (version, value)) in seen.sorted(by: { $0.key < $1.key }) {
+            do {
+                let words = try value.withUnsafeBytes { try Self.words($0, container, version) }
+                if words.contains(where: { $0 != 0 }) { containers[container] = words }
+            } catch let error as GradDBError where error.isDamage {
+                lost.append((container, error))
+            }
+        }
+        return lost
+    }
+
+    /// Whether a stored value can be read.
+    static func isWhole(_ value: UnsafeRawBufferPointer) -> Bool {
+        (try? words(value, 0, 0)) != nil
+    }
+
+    /// What stands for a value that is lost.
+    static let lostValue: [UInt8] = []
 
     /// Calls `body` with each stored version of each container, in ascending order of both.
     static func forEachContainer(
@@ -118,6 +158,9 @@ extension DeletedRows {
         _ value: UnsafeRawBufferPointer, _ container: UInt32, _ snapshot: UInt64
     ) throws -> [UInt64] {
         let what = "the deleted rows of container \(container) in snapshot \(snapshot)"
+        guard !value.isEmpty else {
+            throw GradDBError.corrupt("\(what) are lost: a repair could not read them")
+        }
         let bytes = try Zstd.decompress(value, what: what)
         return try bytes.withUnsafeBytes { bytes in
             var reader = ByteReader(bytes, what: what)

@@ -29,8 +29,14 @@ package struct NextSnapshot {
     package init(
         of table: Table, _ operation: SnapshotDocument.Operation, message: String, tag: String?
     ) throws {
-        let newest = try table.newest
-        self.table = table
+        try self.init(of: table.newest, operation, message: message, tag: tag)
+    }
+
+    /// - Parameter newest: the table's newest snapshot.
+    init(
+        of newest: TableView, _ operation: SnapshotDocument.Operation, message: String, tag: String?
+    ) throws {
+        table = newest.table
         self.operation = operation
         self.message = message
         self.tag = tag

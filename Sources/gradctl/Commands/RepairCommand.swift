@@ -65,6 +65,9 @@ struct RepairCommand: ParsableCommand {
         for (table, snapshot) in report.snapshots.sorted(by: { $0.key < $1.key }) {
             try Console.print("\(table): snapshot \(snapshot) is without what is lost")
         }
+        if report.isDamaged, !dryRun, report.setAside == nil {
+            try Console.print("only older snapshots lack something: nothing was changed")
+        }
         if let place = report.setAside { try Console.print("the damaged database is \(place)") }
     }
 }
@@ -78,7 +81,11 @@ extension RepairReport {
 
     fileprivate var rowsLost: Int {
         losses.reduce(0) { sum, loss in
-            if case .rows(_, let numbers) = loss { sum + numbers.count } else { sum }
+            switch loss {
+            case .rows(_, let numbers): sum + numbers.count
+            case .deletedRows(_, let rows, isInNewest: true): sum + rows.count
+            default: sum
+            }
         }
     }
 }
@@ -99,6 +106,12 @@ extension RepairLoss {
                 ("rows", .int(Int64(numbers.count))),
                 ("numbers", .array(numbers.prefix(10).map { .int(Int64($0)) })),
             ])
+        case .deletedRows(let table, let rows, let isInNewest):
+            JSONObject([
+                ("lost", .string("deleted_rows")), ("table", .string(table)),
+                ("first_row", .int(Int64(rows.lowerBound))),
+                ("last_row", .int(Int64(rows.upperBound) - 1)), ("newest", .bool(isInNewest)),
+            ])
         case .preconditioner(let table, let name):
             JSONObject([
                 ("lost", .string("preconditioner")), ("table", .string(table)),
@@ -118,6 +131,9 @@ extension RepairLoss {
                         + (count > ids.count ? ", …" : ""))
         case .rows(let table, let numbers):
             "\(table): \(numbers.count.grouped) rows are lost with their ids and fields"
+        case .deletedRows(let table, let rows, let isInNewest):
+            "\(table): which of rows \(rows.lowerBound) to \(rows.upperBound - 1) are deleted is lost"
+                + (isInNewest ? ", so all of them are left out" : ", in older snapshots only")
         case .preconditioner(let table, let name):
             "\(table): the preconditioner \(name) is lost"
         }
