@@ -19,14 +19,16 @@ struct Gradctl: ParsableCommand {
 
             Quick start:
               gradctl init --db runs/db
-              gradctl create alpaca --db runs/db --layer grad:65536:int8 --field source:string
+              gradctl create alpaca --db runs/db --layer grad:65536:int8 \\
+                --field source:string
               gradctl ingest alpaca gradients/ --db runs/db --checkpoint step-300 \\
                 --metadata rows.jsonl
               gradctl query --db runs/db "SELECT id, source, score FROM alpaca \\
                 SCORE cosine TO 'question.safetensors' TOP 10"
 
-            Exit status: 0 done, 1 failed, 10 no such database or table, 11 locked, 12 corrupt,
-            13 format too new, 64 usage, 65 bad input, 74 I/O error, 130 interrupted.
+            Exit status: 0 done, 1 failed, 10 no such database or table, 11 locked,
+            12 corrupt, 13 format too new, 64 usage, 65 bad input, 74 I/O error,
+            130 interrupted.
             """,
         version: "gradctl \(GradDBVersion.current)",
         subcommands: [

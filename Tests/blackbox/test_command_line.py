@@ -9,8 +9,11 @@ import pytest
 
 from graddb import NOT_FOUND, OK, environment, run
 
-COMMANDS = ["init", "create", "ingest", "commit", "staged", "recode", "query", "explain", "info",
-            "snapshots", "tag", "check", "bench"]
+COMMANDS = [
+    "init", "create", "project", "ingest", "commit", "staged", "recode", "precondition", "query", "explain", "shell",
+    "info", "snapshots", "tag", "diff", "restore", "delete", "compact", "expire", "gc", "repair", "select",
+    "duplicates", "drift", "backup", "export", "import", "check", "bench", "devices",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -87,6 +90,16 @@ def test_help_of_every_command_has_an_example(gradctl, command):
     assert re.search("(?i)example", shown.text)
     assert f"gradctl {command} " in shown.text
     assert shown.stderr == b""
+
+
+@pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)])
+def test_examples_can_be_copied_from_a_narrow_terminal(gradctl, command):
+    """What is too long is wrapped: examples are not, or their second half would be another command."""
+    shown = run(*command, "--help", env=environment(COLUMNS=80)).expect(OK).text
+    about = shown.partition("USAGE:")[0].splitlines()
+    assert max(map(len, about)) <= 80
+    for line, following in zip(about, about[1:]):
+        assert not line.startswith("  ") or not following or following.startswith("  "), line
 
 
 def test_help_lists_every_command(gradctl):

@@ -49,6 +49,14 @@ def test_a_second_writer_is_refused_while_readers_work_on(small, files):
         ):
             refused = small.run(*command, "--json").expect(LOCKED)
             assert refused.stdout == b"" and refused.error["kind"] == "locked"
+        # What would be done can be asked all the same.
+        for command in (
+            ["delete", "t", "--where", "row < 1"],
+            ["expire", "t", "--keep-last", 1],
+            ["gc"],
+        ):
+            small.run(*command, "--json").expect(LOCKED)
+            assert small.json(*command, "--dry-run").line["dry_run"] is True
         assert seen(small) == before
         small.check()
     finally:

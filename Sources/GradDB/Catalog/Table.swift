@@ -115,7 +115,7 @@ public struct Table: Sendable {
         }
         return UInt64(snapshots.count) == last.snapshot
             ? "it has 0 to \(last.snapshot)"
-            : "it has \(snapshots.count), from \(first.snapshot) to \(last.snapshot)"
+            : "the \(snapshots.count) that it has are from \(first.snapshot) to \(last.snapshot)"
     }
 
     /// The state that a user names: by its number, a tag, or a time.

@@ -1,20 +1,41 @@
 // The clean-up: removes what no snapshot has. format-spec/versions.md says what that is, and why it can
 // be interrupted anywhere.
 
+extension Database {
+    /// What a clean-up would remove, and no writer has to be kept out to know it; what interrupted writers
+    /// left is not counted.
+    ///
+    /// - Throws: `.interrupted`, `.corrupt`, `.io`.
+    package func garbage(_ cancellation: Cancellation = Cancellation()) throws -> GarbageReport {
+        var report = GarbageReport()
+        for garbage in try catalog.garbage(in: store, cancellation) { report += garbage.report }
+        return report
+    }
+}
+
+extension Catalog {
+    /// Of each table.
+    fileprivate func garbage(
+        in store: RocksStore, _ cancellation: Cancellation
+    ) throws -> [Garbage] {
+        try documents(Catalog.Key.tables, as: TableDocument.self).map {
+            try Garbage(try Table($0.document, in: store), cancellation)
+        }
+    }
+}
+
 extension DatabaseWriter {
     /// Removes the garbage of all tables of a database.
     ///
     /// Opens it for writing, which removes what interrupted writers left, and once more at the end: the
     /// manifest and the log then begin anew, without the keys of what is gone.
     ///
-    /// - Parameter dryRun: only say what would be removed.
     /// - Throws: `.notFound`, `.locked`, `.interrupted`, `.corrupt`, `.io`.
     package static func cleanUp(
-        path: String, dryRun: Bool = false, cancellation: Cancellation = Cancellation()
+        path: String, cancellation: Cancellation = Cancellation()
     ) throws -> GarbageReport {
         let before = try Database(path: path).bytes
-        var report = try DatabaseWriter(path: path).cleanUp(dryRun: dryRun, cancellation)
-        guard !dryRun else { return report }
+        var report = try DatabaseWriter(path: path).cleanUp(cancellation)
         let reopened = try DatabaseWriter(path: path)
         try reopened.finishCleanUp()
         let after = reopened.store.liveFileBytes()
@@ -22,13 +43,11 @@ extension DatabaseWriter {
         return report
     }
 
-    private func cleanUp(dryRun: Bool, _ cancellation: Cancellation) throws -> GarbageReport {
+    private func cleanUp(_ cancellation: Cancellation) throws -> GarbageReport {
         var report = GarbageReport()
-        let garbage = try catalog.documents(Catalog.Key.tables, as: TableDocument.self).map {
-            try Garbage(try Table($0.document, in: store), cancellation)
-        }
+        let garbage = try catalog.garbage(in: store, cancellation)
         for garbage in garbage { report += garbage.report }
-        guard !dryRun, try !report.isEmpty || isCleanUpUnfinished else { return report }
+        guard try !report.isEmpty || isCleanUpUnfinished else { return report }
         try requireUsable()
         // What is gone lies in table files until those are written anew: who is killed before that
         // leaves nothing that the next clean-up would find.

@@ -23,22 +23,14 @@ package struct ExpiryRule: Sendable {
 extension DatabaseWriter {
     /// Removes the documents of old snapshots, never those of the newest one or of tagged ones.
     ///
-    /// - Returns: the numbers of those that went, or with `dryRun` would go, ascending; how many are
-    ///   left.
+    /// - Returns: what `Table.expired(by:)` does; how many are left.
     /// - Throws: `.usage` for a rule that keeps nothing or says nothing.
     package func expire(
-        _ tableName: String, _ rule: ExpiryRule, dryRun: Bool = false
+        _ tableName: String, _ rule: ExpiryRule
     ) throws -> (expired: [UInt64], left: Int) {
-        guard rule.keepLast != nil || rule.olderThan != nil else {
-            throw GradDBError.usage(
-                "say which snapshots go, with --keep-last N or --older-than AGE")
-        }
-        if let count = rule.keepLast, count < 1 {
-            throw GradDBError.usage("--keep-last takes 1 or more, as the newest never goes")
-        }
         let table = try self.table(tableName)
-        let expired = table.expired(by: rule)
-        if !expired.isEmpty, !dryRun {
+        let expired = try table.expired(by: rule)
+        if !expired.isEmpty {
             let batch = WriteBatch(store)
             for number in expired {
                 batch.delete(document: Catalog.Key.snapshot(table.document.table, number))
@@ -50,7 +42,17 @@ extension DatabaseWriter {
 }
 
 extension Table {
-    fileprivate func expired(by rule: ExpiryRule) -> [UInt64] {
+    /// The snapshots that a rule lets go, ascending.
+    ///
+    /// - Throws: `.usage` for a rule that keeps nothing or says nothing.
+    package func expired(by rule: ExpiryRule) throws -> [UInt64] {
+        guard rule.keepLast != nil || rule.olderThan != nil else {
+            throw GradDBError.usage(
+                "say which snapshots go, with --keep-last N or --older-than AGE")
+        }
+        if let count = rule.keepLast, count < 1 {
+            throw GradDBError.usage("--keep-last takes 1 or more, as the newest never goes")
+        }
         let tagged = Set(tags.values)
         let old = rule.keepLast.map { snapshots.dropLast($0) } ?? snapshots[...]
         return old.filter { snapshot in

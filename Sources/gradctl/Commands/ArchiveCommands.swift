@@ -98,7 +98,9 @@ struct ImportCommand: ParsableCommand {
     @Option(name: .customLong("as"), help: "The new table's name (default: the archive's).")
     var name: String?
 
-    @Option(parsing: .unconditional, help: "A message for the snapshot (default: the archive's).")
+    @Option(
+        name: [.short, .long], parsing: .unconditional,
+        help: "A message for the snapshot (default: the archive's).")
     var message = ""
 
     func run() throws {

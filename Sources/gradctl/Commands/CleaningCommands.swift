@@ -87,8 +87,11 @@ struct GarbageCommand: ParsableCommand {
     func run() throws {
         let cancellation = Interruption.watch()
         let started = ContinuousClock.now
-        let report = try DatabaseWriter.cleanUp(
-            path: try globals.databasePath(), dryRun: dryRun, cancellation: cancellation)
+        let path = try globals.databasePath()
+        let report =
+            try dryRun
+            ? Database(path: path).garbage(cancellation)
+            : DatabaseWriter.cleanUp(path: path, cancellation: cancellation)
         let seconds = (ContinuousClock.now - started).seconds
         if globals.json {
             try Console.print(

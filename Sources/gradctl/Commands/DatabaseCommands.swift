@@ -37,9 +37,12 @@ struct CreateCommand: ParsableCommand {
             column: string, int, float or bool.
 
             Examples:
-              gradctl create alpaca --layer grad:65536:int8 --field source:string --field tokens:int
-              gradctl create tokens --unit token --layer attn:4096:f16 --layer mlp:8192:int8+bit
-              gradctl create alpaca --layer grad:65536 --projector sketch,seed=7,normalise=tensor
+              gradctl create alpaca --layer grad:65536:int8 --field source:string \\
+                --field tokens:int
+              gradctl create tokens --unit token --layer attn:4096:f16 \\
+                --layer mlp:8192:int8+bit
+              gradctl create alpaca --layer grad:65536 \\
+                --projector sketch,seed=7,normalise=tensor
             """)
 
     @OptionGroup var globals: GlobalOptions

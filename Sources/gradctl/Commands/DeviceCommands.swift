@@ -6,6 +6,11 @@ import GradDB
 struct DevicesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "devices", abstract: "List GPUs, and check what they compute.",
+        discussion: """
+            Examples:
+              gradctl devices list
+              gradctl devices check --device gpu:0
+            """,
         subcommands: [DeviceListCommand.self, DeviceCheckCommand.self])
 }
 

@@ -14,8 +14,10 @@ struct DriftCommand: ParsableCommand {
 
             Examples:
               gradctl drift alpaca --from step-100 --to step-300
-              gradctl drift alpaca --from step-100 --to step-300 --query howdy.safetensors --top 20
-              gradctl drift alpaca --from a --to b --layers 'layers.*.mlp.*' --out rows.jsonl
+              gradctl drift alpaca --from step-100 --to step-300 \\
+                --query howdy.safetensors --top 20
+              gradctl drift alpaca --from a --to b --layers 'layers.*.mlp.*' \\
+                --out rows.jsonl
             """)
 
     @OptionGroup var globals: GlobalOptions

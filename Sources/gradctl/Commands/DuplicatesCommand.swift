@@ -15,7 +15,8 @@ struct DuplicatesCommand: ParsableCommand {
 
             Examples:
               gradctl duplicates alpaca
-              gradctl duplicates alpaca --above 0.95 --where "source = 'web'" --out groups.jsonl
+              gradctl duplicates alpaca --above 0.95 --where "source = 'web'" \\
+                --out groups.jsonl
             """)
 
     @OptionGroup var globals: GlobalOptions

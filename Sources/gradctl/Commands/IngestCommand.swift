@@ -19,9 +19,12 @@ struct IngestCommand: ParsableCommand {
             beside each other instead, and `gradctl commit` stores what they have written.
 
             Examples:
-              gradctl ingest alpaca grads.safetensors --checkpoint step-300 --metadata rows.jsonl
-              gradctl ingest alpaca shards/ --checkpoint step-300 --step 300 --weight 2e-5 --tag v1
-              gradctl ingest alpaca part-0/ --checkpoint step-300 --rank 0/8 --metadata part-0.jsonl
+              gradctl ingest alpaca grads.safetensors --checkpoint step-300 \\
+                --metadata rows.jsonl
+              gradctl ingest alpaca shards/ --checkpoint step-300 --step 300 \\
+                --weight 2e-5 --tag v1
+              gradctl ingest alpaca part-0/ --checkpoint step-300 --rank 0/8 \\
+                --metadata part-0.jsonl
               python3 project.py | gradctl ingest alpaca - --checkpoint step-300 --resume
             """)
 
@@ -47,9 +50,7 @@ struct IngestCommand: ParsableCommand {
         help: ArgumentHelp("JSON Lines with id and fields, one line per row.", valueName: "file"))
     var metadata: String?
 
-    @Option(help: "A tag for the new snapshot.") var tag: String?
-
-    @Option(parsing: .unconditional, help: "A message for the new snapshot.") var message = ""
+    @OptionGroup var snapshot: NewSnapshotOptions
 
     @Flag(help: "The inputs are raw gradients: project them with the layers' projectors.")
     var raw = false
@@ -69,7 +70,7 @@ struct IngestCommand: ParsableCommand {
         if metadata == nil {
             throw ValidationError("--rank takes --metadata: only ids tell the ranks' rows apart.")
         }
-        if tag != nil || !message.isEmpty {
+        if !snapshot.isEmpty {
             throw ValidationError("--tag and --message belong to `gradctl commit`.")
         }
     }
@@ -87,8 +88,8 @@ struct IngestCommand: ParsableCommand {
         var options = IngestOptions(checkpoint: checkpoint)
         options.step = step
         options.weight = weight
-        options.tag = tag
-        options.message = message
+        options.tag = snapshot.tag
+        options.message = snapshot.message
         options.resume = resume
         options.threads = globals.threadCount
         let bar = ProgressBar(total: inputs.totalBytes.map(UInt64.init), isShown: !globals.quiet)

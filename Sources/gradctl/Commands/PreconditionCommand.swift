@@ -15,8 +15,9 @@ struct PreconditionCommand: ParsableCommand {
 
             Examples:
               gradctl precondition alpaca --name fisher
-              gradctl precondition alpaca --name small --kind woodbury --rank 64 --damping 1e-3 \\
-                --layers 'layers.*.mlp.*' --checkpoint step-100 --checkpoint step-300
+              gradctl precondition alpaca --name small --kind woodbury --rank 64 \\
+                --damping 1e-3 --layers 'layers.*.mlp.*' \\
+                --checkpoint step-100 --checkpoint step-300
               gradctl precondition alpaca
               gradctl precondition alpaca --name fisher --remove
             """)
@@ -50,9 +51,7 @@ struct PreconditionCommand: ParsableCommand {
 
     @Flag(help: "Make a snapshot without the preconditioner.") var remove = false
 
-    @Option(help: "A tag for the new snapshot.") var tag: String?
-
-    @Option(parsing: .unconditional, help: "A message for the new snapshot.") var message = ""
+    @OptionGroup var snapshot: NewSnapshotOptions
 
     func validate() throws {
         let builds =
@@ -60,7 +59,7 @@ struct PreconditionCommand: ParsableCommand {
         if remove, builds {
             throw ValidationError("--remove takes --name, --tag and --message only.")
         }
-        if name == nil, builds || remove || tag != nil || !message.isEmpty {
+        if name == nil, builds || remove || !snapshot.isEmpty {
             throw ValidationError("--name is missing: name the preconditioner.")
         }
     }
@@ -74,8 +73,8 @@ struct PreconditionCommand: ParsableCommand {
         options.rank = rank
         options.checkpoints = checkpoints
         options.layers = layers
-        options.tag = tag
-        options.message = message
+        options.tag = snapshot.tag
+        options.message = snapshot.message
         options.threads = globals.threadCount
         let cancellation = Interruption.watch()
         let writer = try DatabaseWriter(path: try globals.databasePath())
@@ -138,7 +137,7 @@ struct PreconditionCommand: ParsableCommand {
             throw Self.unknown("preconditioner", name, in: table, known: known)
         }
         let snapshot = try writer.removePreconditioner(
-            table, name: name, message: message, tag: tag)
+            table, name: name, message: snapshot.message, tag: snapshot.tag)
         if globals.json {
             try Console.print(
                 JSONObject([

@@ -17,9 +17,10 @@ struct ProjectCommand: ParsableCommand {
             match=GLOB for the tensors it takes (several times; all by default).
 
             Examples:
-              gradctl project --projector sketch,dims=65536,normalise=tensor raw.safetensors \
-            grads.safetensors
-              gradctl project --table alpaca question-raw.safetensors question.safetensors --single
+              gradctl project --projector sketch,dims=65536,normalise=tensor \\
+                raw.safetensors grads.safetensors
+              gradctl project --table alpaca question-raw.safetensors \\
+                question.safetensors --single
             """)
 
     @OptionGroup var globals: GlobalOptions

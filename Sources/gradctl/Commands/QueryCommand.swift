@@ -13,8 +13,10 @@ struct QueryCommand: ParsableCommand {
               gradctl query "SELECT id, score, source FROM alpaca
                              SCORE cosine TO 'howdy.safetensors' MEAN
                              WHERE source = 'alpaca' AND tokens BETWEEN 16 AND 512 TOP 10"
-              gradctl query "FROM alpaca AT 'v1' SCORE dot TO ROW 'alpaca-7' TOP 5 BOTTOM 5"
-              gradctl query "FROM alpaca SCORE cosine TO \\$q TOP 3" --param q=howdy.npy --json
+              gradctl query "FROM alpaca AT 'v1' SCORE dot TO ROW 'alpaca-7'
+                             TOP 5 BOTTOM 5"
+              gradctl query "FROM alpaca SCORE cosine TO \\$q TOP 3" \\
+                --param q=howdy.npy --json
               gradctl query -f questions.sql --format csv > answers.csv
             """)
 

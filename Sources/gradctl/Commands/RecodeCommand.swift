@@ -27,15 +27,13 @@ struct RecodeCommand: ParsableCommand {
 
     @Flag(help: "Keep the layer's other codecs.") var beside = false
 
-    @Option(help: "A tag for the new snapshot.") var tag: String?
-
-    @Option(parsing: .unconditional, help: "A message for the new snapshot.") var message = ""
+    @OptionGroup var snapshot: NewSnapshotOptions
 
     func run() throws {
         var options = RecodeOptions(layer: layer, codec: try CodecKind(named: codec))
         options.beside = beside
-        options.tag = tag
-        options.message = message
+        options.tag = snapshot.tag
+        options.message = snapshot.message
         options.threads = globals.threadCount
         let cancellation = Interruption.watch()
         let writer = try DatabaseWriter(path: try globals.databasePath())

@@ -16,8 +16,10 @@ struct SelectCommand: ParsableCommand {
 
             Examples:
               gradctl select alpaca --query task.safetensors --fraction 5% --out best.jsonl
-              gradctl select alpaca --query task.npy --checkpoint c1 c2 c3 --count 1000 --out best.jsonl
-              gradctl select alpaca --coreset --count 500 --where "tokens < 512" --out cover.jsonl
+              gradctl select alpaca --query task.npy --checkpoint c1 c2 c3 --count 1000 \\
+                --out best.jsonl
+              gradctl select alpaca --coreset --count 500 --where "tokens < 512" \\
+                --out cover.jsonl
             """)
 
     @OptionGroup var globals: GlobalOptions

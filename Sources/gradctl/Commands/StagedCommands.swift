@@ -26,15 +26,13 @@ struct CommitCommand: ParsableCommand {
 
     @Flag(help: "Take ranks that are not closed as far as they have come.") var partial = false
 
-    @Option(help: "A tag for the new snapshot.") var tag: String?
-
-    @Option(parsing: .unconditional, help: "A message for the new snapshot.") var message = ""
+    @OptionGroup var snapshot: NewSnapshotOptions
 
     func run() throws {
         var options = StagedCommitOptions()
         options.partial = partial
-        options.tag = tag
-        options.message = message
+        options.tag = snapshot.tag
+        options.message = snapshot.message
         options.threads = globals.threadCount
         let cancellation = Interruption.watch()
         let writer = try DatabaseWriter(path: try globals.databasePath())

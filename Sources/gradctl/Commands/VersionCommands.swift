@@ -14,7 +14,11 @@ import GradDBQuery
 struct NewSnapshotOptions: ParsableArguments {
     @Option(help: "A tag for the new snapshot.") var tag: String?
 
-    @Option(parsing: .unconditional, help: "A message for the new snapshot.") var message = ""
+    @Option(
+        name: [.short, .long], parsing: .unconditional, help: "A message for the new snapshot.")
+    var message = ""
+
+    var isEmpty: Bool { tag == nil && message.isEmpty }
 
     func options(_ globals: GlobalOptions) -> SnapshotOptions {
         var options = SnapshotOptions()
@@ -105,18 +109,21 @@ struct DeleteCommand: ParsableCommand {
             throw GradDBError(.usage, "say which rows to delete: with --where, or with --ids")
         }
         let cancellation = Interruption.watch()
-        let writer = try DatabaseWriter(path: try globals.databasePath())
-        let table = try writer.table(table)
         var options = try queryOptions(globals, parameters)
         options.cancellation = cancellation
-        let (rows, missing) = try chosen(of: table, options)
+        let path = try globals.databasePath()
         guard !dryRun else {
+            let table = try Database(path: path).table(table)
+            let (rows, missing) = try chosen(of: table, options)
             try report(
                 DeleteResult(
                     snapshot: table.newestSnapshot, deleted: rows.count,
                     rows: table.rowCount - UInt64(rows.count)), missing: missing)
             return
         }
+        let writer = try DatabaseWriter(path: path)
+        let table = try writer.table(table)
+        let (rows, missing) = try chosen(of: table, options)
         let result = try writer.delete(
             rows, from: table, options: snapshot.options(globals), cancellation: cancellation)
         try report(result, missing: missing)
@@ -201,9 +208,8 @@ struct ExpireCommand: ParsableCommand {
 
     func run() throws {
         let rule = ExpiryRule(keepLast: keepLast, olderThan: try olderThan.map(Self.limit))
-        let writer = try DatabaseWriter(path: try globals.databasePath())
         let started = ContinuousClock.now
-        let (expired, left) = try writer.expire(table, rule, dryRun: dryRun)
+        let (expired, left) = try expire(rule)
         if globals.json {
             try Console.print(
                 JSONObject([
@@ -220,6 +226,14 @@ struct ExpireCommand: ParsableCommand {
                     ? "no snapshot \(dryRun ? "would expire" : "has expired"); \(left) are kept"
                     : "snapshots \(verb): \(names); \(left) are kept")
         }
+    }
+
+    private func expire(_ rule: ExpiryRule) throws -> (expired: [UInt64], left: Int) {
+        let path = try globals.databasePath()
+        guard dryRun else { return try DatabaseWriter(path: path).expire(table, rule) }
+        let table = try Database(path: path).table(table)
+        let expired = try table.expired(by: rule)
+        return (expired, table.snapshots.count - expired.count)
     }
 
     private static func limit(_ text: String) throws -> Date {
