@@ -94,3 +94,14 @@ def test_an_attach_whose_manifest_cannot_be_synced(script, faults, action, stick
         if call.number > link and call.kind == "s" and "MANIFEST" in call.path
     )
     fail(script, faults, "ingest", sync, action, sticky)
+
+
+def test_a_writer_without_room_for_its_manifest_is_not_revived(script, faults):
+    """RocksDB would go on by itself after such errors, in a thread that ends the process."""
+    written = [
+        call.number
+        for call in calls.numbered(script.taken["commit"].calls)
+        if call.kind == "w" and "MANIFEST" in call.path
+    ]
+    assert written
+    in_parallel(lambda number: fail(script, faults, "commit", number, "short-ENOSPC", False), written)

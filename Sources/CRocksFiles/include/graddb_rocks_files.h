@@ -1,4 +1,5 @@
-// What GradDB asks of a file system below RocksDB, where RocksDB itself asks for too little.
+// What RocksDB's C interface does not offer: to ask more of the file system than RocksDB does, and to stop
+// at errors.
 
 #ifndef GRADDB_ROCKS_FILES_H
 #define GRADDB_ROCKS_FILES_H
@@ -19,6 +20,11 @@ extern "C" {
 ///
 /// Neither can be opened any more.
 void gd_keep_files_in_order(rocksdb_options_t *options);
+
+/// Databases opened with these options do not go on by themselves after an error. RocksDB would try to, in
+/// a thread of its own: whoever writes has given up by then, and after a manifest that could not be written
+/// for lack of room that thread ends the process (an assertion of RocksDB 7.8).
+void gd_stop_at_errors(rocksdb_options_t *options);
 
 #ifdef __cplusplus
 }

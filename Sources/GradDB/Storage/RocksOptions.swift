@@ -75,6 +75,7 @@ final class RocksOptions {
             rocksdb_options_set_db_log_dir(database, "/dev/null")
         } else {
             gd_keep_files_in_order(database)
+            gd_stop_at_errors(database)
         }
     }
 
