@@ -37,11 +37,39 @@ extension Table {
             }
         }
         try validatePreconditioners(refuse)
+        try validateRows(refuse)
         guard head.snapshot > 0 else { return }
         let visible = bases.values.count { $0.snapshots.contains(head.snapshot) }
         guard let newest = snapshots.last, newest.snapshot == head.snapshot,
             newest.segments == visible
         else { throw refuse("snapshot \(head.snapshot) lacks segments") }
+    }
+
+    /// What is kept of every row number, deleted ones too, must fit the rows that there can be: the columns
+    /// reach as far as the numbers do.
+    private func validateRows(_ refuse: (String) -> GradDBError) throws {
+        for snapshot in snapshots {
+            guard snapshot.nextRow <= head.nextRow, snapshot.deleted <= snapshot.nextRow else {
+                throw refuse("the rows of snapshot \(snapshot.snapshot)")
+            }
+        }
+        guard head.nextRow > 0 else { return }
+        let last = head.nextRow - min(head.nextRow, UInt64(ColumnBuilder.rowsPerBlock))
+        let (table, ids) = (document.table, RowRegistry.idColumn)
+        var hasColumn = false
+        do {
+            try store.forEach(
+                .fields, prefix: Keys.columnPrefix(table: table, field: ids),
+                from: Keys.column(table: table, field: ids, firstRow: last)
+            ) { _, _ in
+                hasColumn = true
+                return false
+            }
+        } catch let error as GradDBError where error.isDamage {
+            // Whoever needs a column is told.
+            return
+        }
+        guard hasColumn else { throw refuse("it has no columns for \(head.nextRow) rows") }
     }
 
     /// The parts of preconditioners are of layers that there are, and of a size that can be read.

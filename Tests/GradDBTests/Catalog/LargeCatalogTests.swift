@@ -113,6 +113,18 @@ import Testing
                     batch.clear()
                 }
             }
+            var ids = ColumnBuilder(type: .int, firstRow: 0)
+            for row in 0..<segments * LargeCatalogTests.groups {
+                ids.append(.int(Int64(row)))
+                guard ids.isFull || row == segments * LargeCatalogTests.groups - 1,
+                    let column = ids.take()
+                else { continue }
+                batch.put(
+                    .fields,
+                    Keys.column(
+                        table: 1, field: RowRegistry.idColumn, firstRow: column.firstRow),
+                    try Zstd.compress(column.encode()))
+            }
             put(
                 Catalog.Key.checkpoint(1, 0),
                 "{\"checkpoint\":0,\"name\":\"c\",\"snapshots\":[[1]]}")
