@@ -58,9 +58,9 @@ package struct Recovery {
             try removeNumbers(of: preconditioner, table: table, batch)
         }
         if reservation.keepsRows != true {
-            batch.deleteRange(
+            try delete(
                 .fields, from: Keys.rowMapPrefix(table: table, segment: first),
-                to: Keys.rowMapPrefix(table: table, segment: end))
+                to: Keys.rowMapPrefix(table: table, segment: end), batch)
             try removeNorms(table: table, from: first, to: end, batch)
         }
         if reservation.staged == true {
@@ -80,13 +80,13 @@ package struct Recovery {
         // The files of one commit hold nothing else, so whole files go, without tombstones.
         try store.deleteFiles(.blocks, from: start, to: end)
         var isEmpty = true
-        try store.forEach(.blocks, prefix: [], from: start) { key, _ in
+        try store.forEach(.blocks, prefix: [], from: start, includingRanges: true) { key, _ in
             isEmpty = !key.lexicographicallyPrecedes(end)
             return false
         }
         guard !isEmpty else { return }
         let batch = WriteBatch(store)
-        batch.deleteRange(.blocks, from: start, to: end)
+        batch.deleteBlocks(from: start, to: end)
         try store.write(batch, sync: true)
         try store.flush([.blocks])
         store.compact(.blocks, from: start, to: end)
@@ -103,7 +103,7 @@ package struct Recovery {
         for prefix in prefixes {
             guard let end = Keys.end(ofPrefix: prefix) else { continue }
             try store.deleteFiles(.fields, from: prefix, to: end)
-            batch.deleteRange(.fields, from: prefix, to: end)
+            try delete(.fields, from: prefix, to: end, batch)
         }
     }
 
@@ -119,7 +119,7 @@ package struct Recovery {
                     table: table, preconditioner: preconditioner.number, segment: segment,
                     rowGroup: 0)
             }
-            batch.deleteRange(.fields, from: key(first), to: key(end))
+            try delete(.fields, from: key(first), to: key(end), batch)
         }
     }
 
@@ -127,7 +127,7 @@ package struct Recovery {
     private func removeRecords(table: UInt32, _ batch: WriteBatch) throws {
         let catalog = Catalog(store)
         let head: HeadDocument = try catalog.document(Catalog.Key.head(table)) ?? HeadDocument()
-        deleteRange(
+        try delete(
             .rows, from: Keys.row(table: table, head.nextRow), prefix: Keys.tablePrefix(table),
             batch)
         if let document = try catalog.documents(Catalog.Key.tables, as: TableDocument.self)
@@ -135,14 +135,14 @@ package struct Recovery {
         {
             let fields = UInt32(document.fields.count)
             for field in (0..<fields) + [RowRegistry.idColumn] {
-                deleteRange(
+                try delete(
                     .fields,
                     from: Keys.column(table: table, field: field, firstRow: head.nextRow),
                     prefix: Keys.columnPrefix(table: table, field: field), batch)
             }
         } else {
             // A table that was to be made by the same commit.
-            deleteRange(
+            try delete(
                 .fields, from: Keys.tablePrefix(table), prefix: Keys.tablePrefix(table), batch)
         }
         try store.forEach(.keys, prefix: Keys.tablePrefix(table)) { key, value in
@@ -154,18 +154,33 @@ package struct Recovery {
             } else if kept.count < numbers.count {
                 batch.put(.keys, [UInt8](key), Keys.value(rowNumbers: kept))
             }
-            if batch.byteCount > 16 << 20 {
-                try store.write(batch, sync: true)
-                batch.clear()
-            }
+            try write(batch)
             return true
         }
     }
 
-    private func deleteRange(
+    private func delete(
         _ family: ColumnFamily, from start: [UInt8], prefix: [UInt8], _ batch: WriteBatch
-    ) {
+    ) throws {
         guard let end = Keys.end(ofPrefix: prefix) else { return }
-        batch.deleteRange(family, from: start, to: end)
+        try delete(family, from: start, to: end, batch)
+    }
+
+    private func delete(
+        _ family: ColumnFamily, from start: [UInt8], to end: [UInt8], _ batch: WriteBatch
+    ) throws {
+        try store.forEach(family, prefix: [], from: start) { key, _ in
+            guard key.lexicographicallyPrecedes(end) else { return false }
+            batch.delete(family, [UInt8](key))
+            try write(batch)
+            return true
+        }
+    }
+
+    /// Writes a batch that has become large: nothing in it needs what comes after it.
+    private func write(_ batch: WriteBatch) throws {
+        guard batch.byteCount > 16 << 20 else { return }
+        try store.write(batch, sync: true)
+        batch.clear()
     }
 }

@@ -29,7 +29,7 @@ struct RecordFamilies {
         while let from = start {
             var reached = from
             do {
-                try store.forEach(family, prefix: [], from: from) { key, _ in
+                try store.forEach(family, prefix: [], from: from, includingRanges: true) { key, _ in
                     reached.removeAll(keepingCapacity: true)
                     reached.append(contentsOf: key)
                     return !cancellation.isCancelled

@@ -87,6 +87,8 @@ struct OpenInstance {
         let reads: OpaquePointer = rocksdb_readoptions_create()
         defer { rocksdb_readoptions_destroy(reads) }
         rocksdb_readoptions_set_verify_checksums(reads, 1)
+        // See `WriteBatch.deleteBlocks`: here files may be gone.
+        rocksdb_readoptions_set_ignore_range_deletions(reads, 1)
         for family in ColumnFamily.records {
             for file in files where file.family == family.rawValue {
                 // An iterator that is placed at a file's first key has opened the file.

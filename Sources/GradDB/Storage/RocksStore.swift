@@ -137,14 +137,18 @@ package final class RocksStore: @unchecked Sendable {  // RocksDB handles may be
 
     /// Calls `body` for every entry whose key starts with `prefix`, in key order, until it
     /// returns false. RocksDB verifies its checksums.
+    ///
+    /// - Parameter includingRanges: also those that lie in ranges which were deleted at once.
     package func forEach(
         _ family: ColumnFamily, prefix: [UInt8], from start: [UInt8]? = nil,
+        includingRanges: Bool = false,
         _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> Bool
     ) throws {
         let reads: OpaquePointer = rocksdb_readoptions_create()
         defer { rocksdb_readoptions_destroy(reads) }
         rocksdb_readoptions_set_verify_checksums(reads, 1)
         rocksdb_readoptions_set_fill_cache(reads, 0)
+        rocksdb_readoptions_set_ignore_range_deletions(reads, includingRanges ? 1 : 0)
         let iterator: OpaquePointer = rocksdb_create_iterator_cf(db, reads, handle(family))
         defer { rocksdb_iter_destroy(iterator) }
         let first = start ?? prefix

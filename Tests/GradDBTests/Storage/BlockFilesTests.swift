@@ -84,7 +84,7 @@ import Testing
                 let end = first + UInt64.random(in: 1...20, using: &random)
                 let start = Keys.segmentPrefix(table: 1, segment: first)
                 let limit = Keys.segmentPrefix(table: 1, segment: end)
-                batch.deleteRange(.blocks, from: start, to: limit)
+                batch.deleteBlocks(from: start, to: limit)
                 values = values.filter { precedes($0.key, start) || !precedes($0.key, limit) }
             case 7: store.compact(.blocks)
             default: try store.flush([.blocks])
