@@ -39,12 +39,12 @@ begin() { # NAME COMMAND …
     echo $! >"$logs/$name.pid"
     set +m
 }
+failed=0
 finish() { # NAME TITLE
     echo "== $2 =="
-    local status=0
-    wait "$(cat "$logs/$1.pid")" || status=$?
+    wait "$(cat "$logs/$1.pid")" || failed=1
+    rm "$logs/$1.pid"
     cat "$logs/$1"
-    [ "$status" -eq 0 ] || exit "$status"
 }
 run_pytest() { /usr/bin/python3 -B -m pytest -q -rs -p no:cacheprovider "$@"; }
 
@@ -68,6 +68,11 @@ fi
 echo "== format =="
 swift format lint --strict --recursive --parallel Sources Tests Package.swift
 
+export GRADCTL=$PWD/.build/release/gradctl
+# From here on several kinds of tests at a time: most of them wait for processes and disks more than they
+# compute.
+begin faults run_pytest Tests/faults
+
 echo "== unit tests =="
 for _ in $(seq "$GRADDB_TEST_SCALE"); do
     swift test -c release --skip-build 2>&1 | tee "$log" |
@@ -78,19 +83,24 @@ for _ in $(seq "$GRADDB_TEST_SCALE"); do
     fi
 done
 
+# They have built what stands in for GPUs in other tests.
 finish kernels "kernels"
 
-export GRADCTL=$PWD/.build/release/gradctl
-# The faults beside the others: they wait for processes more than they compute.
-test_faults_and_python() {
-    run_pytest Tests/faults
+test_python() {
     GRADDB_LIBRARY=$PWD/.build/release/libgraddb.so tools/python/environment.sh
     .build/python/bin/python -B -m pytest -q -rs -p no:cacheprovider Tests/python
 }
-begin faults test_faults_and_python
+begin python test_python
+# Every other file.
+mapfile -t odd < <(printf '%s\n' Tests/blackbox/test_*.py | sed -n 'p;n')
+mapfile -t even < <(printf '%s\n' Tests/blackbox/test_*.py | sed -n 'n;p')
+begin odd run_pytest "${odd[@]}"
 echo "== black-box tests =="
-run_pytest Tests/blackbox Tests/queries Tests/reader Tests/demo || { cat "$logs/faults"; exit 1; }
-finish faults "faults, and the Python package"
+run_pytest "${even[@]}" Tests/queries Tests/reader Tests/demo || failed=1
+finish odd "black-box tests, the other half"
+finish faults "faults"
+finish python "the Python package"
+[ "$failed" -eq 0 ] || { echo "test: something failed, see above" >&2; exit 1; }
 
 if [ "$GRADDB_TEST_SCALE" -ge 10 ]; then
     echo "== fuzzing =="
