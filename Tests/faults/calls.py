@@ -49,15 +49,15 @@ KINDS = {
 Match = namedtuple("Match", "kinds path other k", defaults=("*", 1))
 
 
-def build(directory):
-    """Compiles the library; None where there is no C compiler."""
-    library = Path(directory) / "faultfs.so"
+def build(directory, source=SOURCE):
+    """Compiles a library to load into gradctl; None where there is no C compiler."""
+    library = Path(directory) / f"{Path(source).stem}.so"
     flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
     for compiler in (os.environ.get("CC"), "cc", "gcc", "clang"):
         if not compiler:
             continue
         try:
-            command = [compiler, *flags, "-o", library, SOURCE, "-ldl", "-lpthread"]
+            command = [compiler, *flags, "-o", library, source, "-ldl", "-lpthread"]
             done = subprocess.run(command, capture_output=True, text=True)
         except FileNotFoundError:
             continue

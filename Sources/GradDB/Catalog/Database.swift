@@ -145,16 +145,22 @@ public final class Database: Sendable {
     /// in between can make it fail (a listed file is gone), or show a publication whose blocks were
     /// attached after the manifest had been read. So an open counts only if the manifest is the
     /// same before and after, or if nothing of the catalog came from the log: then everything
-    /// visible came from one manifest, and the catalog is flushed last.
+    /// visible came from one manifest, and the catalog is flushed last. But the log must have been
+    /// empty before: what others have seen in it may be in a newer manifest by now. (A writer that
+    /// commits all the time does not keep readers out for that: late, it need not.)
     private static func openPatiently(_ path: String) throws -> RocksStore {
         let deadline = ContinuousClock.now + patience
         var pause: useconds_t = 5_000
         var failures = 0
+        var wasLogEmpty = false
         while true {
             let before = ManifestMark(path)
             do {
                 let store = try RocksStore(path: path, mode: .reading)
-                if before == ManifestMark(path) || store.isMemtableEmpty(.catalog) {
+                if before == ManifestMark(path)
+                    || (wasLogEmpty || ContinuousClock.now > deadline - patience / 2)
+                        && store.isMemtableEmpty(.catalog)
+                {
                     EngineMetrics.add(1, to: .readerOpens)
                     return store
                 }
@@ -172,6 +178,18 @@ public final class Database: Sendable {
             EngineMetrics.add(1, to: .readerRetries)
             usleep(pause)
             pause = min(pause * 2, 200_000)
+            wasLogEmpty = isLogEmpty(path)
+        }
+    }
+
+    private static func isLogEmpty(_ path: String) -> Bool {
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: path) else {
+            return false
+        }
+        return names.allSatisfy { name in
+            var status = stat()
+            return !name.hasSuffix(".log")
+                || stat(path + "/" + name, &status) == 0 && status.st_size == 0
         }
     }
 
