@@ -171,9 +171,10 @@ final class RecordRescue {
     private func copyDeletedRows() throws {
         guard mayRepeat else { return }
         let containers = table.head.nextRow / UInt64(DeletedRows.rowsPerContainer)
+        let versions = versionsOfDeletedRows
         var unreadable: Set<UInt32> = []
         for container in 0...UInt32(containers) {
-            for snapshot in versionsOfDeletedRows {
+            for snapshot in versions {
                 let key = Keys.deletedRows(table: id, container: container, snapshot: snapshot)
                 do {
                     guard let value = try table.store.get(.fields, key) else { continue }

@@ -47,12 +47,13 @@ package struct Repair {
     package func run(dryRun: Bool) throws -> RepairReport {
         var report = RepairReport()
         report.brokenFiles = store.liveFiles().filter { !isWhole($0) }.map(\.name)
-        report.hasBrokenBytes = try hasBrokenBytes()
         let place = RepairPlace(path)
         if !dryRun { report.setAside = place.tidy() }
         do {
             try place.begin()
             try build(in: place.aside, &report)
+            // Every byte once more: only where nothing else says that it is damaged.
+            if !report.isWorthIt { report.hasBrokenBytes = try hasBrokenBytes() }
         } catch {
             place.discard()
             throw error
