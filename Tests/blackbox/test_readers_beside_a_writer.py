@@ -1,15 +1,12 @@
 """Readers that open a database while a writer commits see one snapshot or the next, whole."""
 
-import shutil
 import subprocess
 import threading
-import time
 
 import numpy as np
 import pytest
 
-from gradient_files import frame, safetensors
-from graddb import CORRUPT, FAILED, GRADCTL, IO, NOT_FOUND, OK, SCALE, Database, environment, run
+from graddb import FAILED, GRADCTL, NOT_FOUND, OK, SCALE, Database, environment, run
 
 DIMS = 16
 COMMITS = 20 if SCALE == 1 else 40 * SCALE
@@ -55,83 +52,6 @@ def test_every_answer_is_that_of_a_whole_snapshot(database, files):
             reader.join()
     assert not problems, str(problems[0])
     assert answers == sorted(answers) or len(set(answers)) > 1, "the readers saw commits come"
-    database.check()
-
-
-# A file that is gone from the second time on that it is opened: after RocksDB has looked at all of them.
-GONE = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-static int is_gone(const char *path) {
-    static int opened;
-    const char *name = getenv("GONE_FILE");
-    size_t end = strlen(path), length = name ? strlen(name) : 0;
-    if (!length || end < length || strcmp(path + end - length, name) || !opened++) return 0;
-    unlink(path);
-    errno = ENOENT;
-    return 1;
-}
-
-#define OPEN(name)                                                      \
-    int name(const char *path, int flags, ...) {                        \
-        static int (*real)(const char *, int, ...);                     \
-        if (!real) real = dlsym(RTLD_NEXT, #name);                      \
-        va_list rest;                                                   \
-        va_start(rest, flags);                                          \
-        int mode = va_arg(rest, int);                                   \
-        va_end(rest);                                                   \
-        return is_gone(path) ? -1 : real(path, flags, mode);            \
-    }
-OPEN(open)
-OPEN(open64)
-"""
-
-
-@pytest.fixture(scope="module")
-def gone(tmp_path_factory):
-    """Environments in which a file is."""
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None:
-        pytest.skip("no C compiler")
-    directory = tmp_path_factory.mktemp("gone")
-    (directory / "gone.c").write_text(GONE)
-    library = directory / "gone.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, directory / "gone.c", "-ldl"], check=True)
-    return lambda path: environment(LD_PRELOAD=library, GONE_FILE=f"/{path.name}")
-
-
-def test_files_that_go_while_a_reader_opens(database, files, gone):
-    """A clean-up may take any. The reader tries again, or gives up; it does not die of it."""
-    database.create("t", [f"grad:{DIMS}:f32"])
-    vectors = np.random.default_rng(1).standard_normal((3, DIMS)).astype(np.float32)
-    source = files.grad("v.safetensors", vectors)
-    tried = 0
-    for part in range(4):
-        for row in range(2):
-            rows = [{"id": f"{part}-{row}-{n}"} for n in range(3)]
-            database.ingest("t", source, checkpoint="c", metadata=files.metadata("m.jsonl", rows))
-        # What a writer leaves that dies is removed by the next one.
-        died = database.start("ingest", "t", "-", "--checkpoint", "c")
-        died.stdin.write(frame(safetensors({"grad": vectors})))
-        died.stdin.flush()
-        time.sleep(0.2)
-        died.kill()
-        died.communicate()
-        database.json("tag", "t", f"tag-{part}")
-        tables = [path for path in database.path.glob("*.sst") if b"external_sst_file" not in path.read_bytes()]
-        for path in tables if len(list(database.path.glob("*.sst"))) > 16 else []:
-            content = path.read_bytes()
-            said = database.run("query", "FROM t SCORE self TOP 1", env=gone(path))
-            said.expect(OK, CORRUPT, IO)
-            tried += not path.exists()
-            path.write_bytes(content)
-    assert tried
     database.check()
 
 
