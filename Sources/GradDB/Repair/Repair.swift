@@ -43,12 +43,13 @@ package struct Repair {
     /// older snapshots lack something.
     ///
     /// - Parameter dryRun: only find out what is lost.
-    /// - Throws: `.interrupted`, `.io`, and then nothing is changed.
+    /// - Throws: `.interrupted`, `.io`, and then nothing is changed, unless the message says that the new
+    ///   database is in its place.
     package func run(dryRun: Bool) throws -> RepairReport {
         var report = RepairReport()
         report.brokenFiles = store.liveFiles().filter { !isWhole($0) }.map(\.name)
         let place = RepairPlace(path)
-        if !dryRun { report.setAside = place.tidy() }
+        if !dryRun { report.setAside = try place.tidy() }
         do {
             try place.begin()
             try build(in: place.aside, &report)

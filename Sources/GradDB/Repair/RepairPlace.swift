@@ -58,7 +58,7 @@ struct RepairPlace {
     /// Puts the new database in the place of the damaged one, durably.
     ///
     /// - Returns: where the damaged one is now.
-    /// - Throws: `.io`.
+    /// - Throws: `.io`; the message says so if the new one is in its place already.
     func exchange() throws -> String {
         let name = Self.damagedName(path)
         do {
@@ -72,17 +72,26 @@ struct RepairPlace {
                     rename(name, path)
                     throw failure
                 }
-                try DurableFiles.syncName(of: path)
-                return Self.setAside(name, as: name, of: path)
+                return try finish(name, as: name)
             }
         } catch  where access(aside + Self.mark, F_OK) == 0 {
             // It is still the new one.
             discard()
             throw error
         }
-        try DurableFiles.syncName(of: path)
-        try linkStaged(from: aside, to: path)
-        return Self.setAside(aside, as: name, of: path)
+        return try finish(aside, as: name)
+    }
+
+    private func finish(_ damaged: String, as name: String) throws -> String {
+        do {
+            try DurableFiles.syncName(of: path)
+            return try setAside(damaged, as: name)
+        } catch let error as GradDBError {
+            throw GradDBError(
+                error.kind,
+                "\(error.message); the new database is in its place, run the command again to finish"
+            )
+        }
     }
 
     private static func damagedName(_ path: String) -> String {
@@ -91,17 +100,22 @@ struct RepairPlace {
         return (2...).lazy.map { "\(name)-\($0)" }.first { access($0, F_OK) != 0 } ?? name
     }
 
-    /// Gives a damaged database its name, as far as that succeeds: the repair has happened, and what is
-    /// left to do is nothing that anything depends on.
-    private static func setAside(_ database: String, as name: String, of path: String) -> String {
+    /// Brings over what ranks have staged until the exchange, and gives a damaged database its name, as far
+    /// as that succeeds: nothing depends on it.
+    ///
+    /// - Returns: where it is.
+    /// - Throws: `.io`.
+    private func setAside(_ database: String, as name: String) throws -> String {
+        try linkStaged(from: database, to: path)
         try? FileManager.default.removeItem(atPath: database + "/staged")
         let isNamed = database == name || rename(database, name) == 0
         try? DurableFiles.syncName(of: path)
-        unlink(path + mark)
+        unlink(path + Self.mark)
         return isNamed ? name : database
     }
 
-    /// Gives what is staged in one database names in another, which is on the same file system.
+    /// Gives what is staged in one database names in another, which is on the same file system, durably:
+    /// also those that it has already, as whoever gave them may have died before they were.
     private func linkStaged(from database: String, to other: String) throws {
         func link(_ path: String, _ other: String) throws {
             var status = stat()
@@ -111,32 +125,29 @@ struct RepairPlace {
                 throw DurableFiles.failure("look at", path)
             }
             guard status.st_mode & S_IFMT == S_IFDIR else {
-                var there = stat()
-                guard lstat(other, &there) != 0 else { return }
+                guard access(other, F_OK) != 0 else { return }
                 return try DurableFiles.link(path, to: other)
             }
-            var isChanged = try DurableFiles.makeDirectory(other)
+            if access(other, F_OK) != 0 { try DurableFiles.makeDirectory(other) }
             for name in try FileManager.default.contentsOfDirectory(atPath: path) {
-                let before = access("\(other)/\(name)", F_OK) == 0
                 try link("\(path)/\(name)", "\(other)/\(name)")
-                isChanged = isChanged || !before
             }
-            if isChanged { try DurableFiles.syncDirectory(other) }
+            try DurableFiles.syncDirectory(other)
         }
         let root = StagedDirectory.root(database)
         guard access(root, F_OK) == 0 else { return }
-        let isNew = access(StagedDirectory.root(other), F_OK) != 0
         try link(root, StagedDirectory.root(other))
-        if isNew { try DurableFiles.syncDirectory(other) }
+        try DurableFiles.syncDirectory(other)
     }
 
     // MARK: what others have left
 
-    /// Removes what repairs have left that died while they built, and gives damaged databases their
-    /// names where they died before they could.
+    /// Removes what repairs have left that died while they built, and finishes those that died, or could
+    /// not go on, after the exchange.
     ///
     /// - Returns: where a damaged database is that has got its name now.
-    func tidy() -> String? {
+    /// - Throws: `.io`.
+    func tidy() throws -> String? {
         let parent = DurableFiles.parent(of: path)
         let start = (path.split(separator: "/").last ?? "") + ".repairing-"
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
@@ -148,8 +159,8 @@ struct RepairPlace {
                 Self.remove(left)
             } else if let lock = try? WriterLock(database: left) {
                 // Nobody is about to do so.
-                withExtendedLifetime(lock) {
-                    named = Self.setAside(left, as: Self.damagedName(path), of: path)
+                try withExtendedLifetime(lock) {
+                    named = try setAside(left, as: Self.damagedName(path))
                 }
             }
         }
