@@ -28,7 +28,7 @@ tools/setup.sh python3 python3-numpy python3-pytest python3-venv --if-possible "
 
 # Tests that go on beside others, with what they say kept until they are waited for.
 logs=$(mktemp -d)
-trap 'for pid in "$logs"/*.pid; do kill -- -"$(cat "$pid")" 2>/dev/null || true; done; rm -rf "$logs"' EXIT
+trap 'for pid in "$logs"/*.pid; do [ ! -e "$pid" ] || kill -- -"$(cat "$pid")" 2>/dev/null || true; done; rm -rf "$logs"' EXIT
 log=$logs/log
 begin() { # NAME COMMAND …
     local name=$1

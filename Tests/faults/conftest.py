@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import calls
+from between import Between
 from calls import graddb
 from script import Script
 
@@ -43,6 +44,12 @@ def faults(scratch):
     if library is None:
         pytest.skip("there is no C compiler (cc, gcc or clang) to build faultfs.c with")
     return calls.Faults(library)
+
+
+@pytest.fixture(scope="session")
+def between(scratch, faults):
+    # Where faultfs.c could be built, so can this.
+    return Between(scratch)
 
 
 @pytest.fixture(scope="session")

@@ -72,8 +72,12 @@ struct BackupDirectory: Sendable {
         let marker = path + "/graddb-backups"
         if try DurableFiles.read(marker) == nil {
             let names = try names(in: path)
-            // What a process leaves that is killed before it has written the marker.
-            guard Set(names).isSubset(of: ["lock", "graddb-backups.tmp"]) else {
+            // What a process leaves that is killed before it has written the marker; or one has written
+            // it since we looked, and makes the first backup.
+            guard
+                try Set(names).isSubset(of: ["lock", "graddb-backups.tmp"])
+                    || DurableFiles.read(marker) != nil
+            else {
                 throw GradDBError(
                     .failed, "\(path) is not empty and has no backups; choose a new directory")
             }

@@ -75,12 +75,17 @@ extension BackupManifest.Head {
 private struct DatabasePlace {
     let path: String
     private var aside: String { path + ".restoring" }
+    private static let lockName = "restore.lock"
 
     /// - Throws: `.failed` where something is there already.
     init(_ requested: String) throws {
         var path = requested
         while path.count > 1, path.last == "/" { path.removeLast() }
         self.path = path
+        try requireFree()
+    }
+
+    private func requireFree() throws {
         var status = stat()
         guard lstat(path, &status) == 0 else {
             guard errno == ENOENT else { throw DurableFiles.failure("restore into", path) }
@@ -96,20 +101,17 @@ private struct DatabasePlace {
     /// Fills a directory aside with `make`, looks at it with `verify`, and puts it in its place. If
     /// anything fails, nothing is left.
     func fill(_ make: (String) throws -> Void, verify: (String) throws -> Void) throws {
-        try DurableFiles.makeDirectories(aside)
-        let lockPath = aside + "/restore.lock"
-        guard let lock = try FileLock(lockPath, .exclusive) else {
-            throw GradDBError(.locked, "another process is restoring into \(path)")
-        }
+        let lock = try lockAside()
         defer { withExtendedLifetime(lock) {} }
         do {
-            for name in StagedDirectory.names(in: aside) where name != "restore.lock" {
+            // Whoever had the lock before may have put a database there.
+            try requireFree()
+            for name in StagedDirectory.names(in: aside) where name != Self.lockName {
                 try? FileManager.default.removeItem(atPath: "\(aside)/\(name)")
             }
             try make(aside)
             try verify(aside)
             try? FileManager.default.removeItem(atPath: aside + "/staging")
-            unlink(lockPath)
             try DurableFiles.syncDirectory(aside)
             guard rename(aside, path) == 0 else {
                 throw DurableFiles.failure("put the restored database at", path)
@@ -118,6 +120,21 @@ private struct DatabasePlace {
             try? FileManager.default.removeItem(atPath: aside)
             throw error
         }
+        // Not before: who finds the directory without its lock may take it for one that was left.
+        unlink("\(path)/\(Self.lockName)")
         try DurableFiles.syncName(of: path)
+    }
+
+    private func lockAside() throws -> FileLock {
+        try DurableFiles.makeDirectories(aside)
+        do {
+            let name = "\(aside)/\(Self.lockName)"
+            if let lock = try FileLock(name, .exclusive), lock.isOf(name) { return lock }
+        } catch {
+            // The directory may have got its name since.
+            try requireFree()
+            throw error
+        }
+        throw GradDBError(.locked, "another process is restoring into \(path)")
     }
 }

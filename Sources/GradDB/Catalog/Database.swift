@@ -49,17 +49,14 @@ public final class Database: Sendable {
     }
 
     /// Makes an empty database in a new or empty directory.
+    ///
+    /// - Throws: `.failed` where something is there already, `.locked` where another process makes one,
+    ///   `.io`.
     public static func create(at requestedPath: String) throws {
         let files = FileManager.default
         var path = requestedPath
         while path.count > 1, path.last == "/" { path.removeLast() }
-        if exists(at: path) {
-            throw GradDBError(.failed, "there is a database at \(path) already")
-        }
-        if let contents = try? files.contentsOfDirectory(atPath: path), !contents.isEmpty {
-            throw GradDBError(
-                .failed, "\(path) is not empty and not a database; choose a new directory")
-        }
+        try requireFree(path)
         // Made aside and renamed, so that a database is there whole or not at all. Where that
         // cannot be (a mount point, a parent that others own), it is made in place.
         let aside = "\(path).making-\(ProcessInfo.processInfo.processIdentifier)"
@@ -86,8 +83,28 @@ public final class Database: Sendable {
         }
     }
 
+    /// - Throws: `.failed` where something is at a path that is no empty directory.
+    private static func requireFree(_ path: String) throws {
+        func refuseDatabase() throws {
+            guard !exists(at: path) else {
+                throw GradDBError(.failed, "there is a database at \(path) already")
+            }
+        }
+        try refuseDatabase()
+        guard let contents = try? FileManager.default.contentsOfDirectory(atPath: path),
+            !contents.isEmpty
+        else { return }
+        // Another process may have made it since.
+        try refuseDatabase()
+        throw GradDBError(
+            .failed, "\(path) is not empty and not a database; choose a new directory")
+    }
+
+    /// Makes a database in a directory, where it has none: another process may have made one, and
+    /// written to it, since we looked.
     private static func make(at path: String) throws {
         try DurableFiles.makeDirectories(path)
+        try requireFree(path)
         let store = try RocksStore(path: path, mode: .creating)
         let batch = WriteBatch(store)
         try batch.put(

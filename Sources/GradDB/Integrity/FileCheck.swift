@@ -27,14 +27,16 @@ final class FileCheck: Sendable {
             try blocks?.damage(deep: isDeep, threads: threads, cancellation: cancellation)
             ?? BlockFiles.Damage()
         recordFindings = files.filter { $0.family != ColumnFamily.blocks.rawValue }
-            .compactMap(Self.finding)
+            .compactMap { Self.finding($0, isOpen: store.mode == .reading) }
     }
 
-    /// Whether a file of records is there, and of its size.
-    private static func finding(_ file: LiveFile) -> Finding? {
+    /// Whether a file of records is there, and of its size. One that is open, and has lost its name
+    /// since, was removed by a writer that needs it no more.
+    private static func finding(_ file: LiveFile, isOpen: Bool) -> Finding? {
         var status = stat()
         let problem: String
         if stat(file.path, &status) != 0 {
+            if isOpen, errno == ENOENT { return nil }
             problem = "cannot be read: \(String(cString: strerror(errno)))"
         } else if Int(status.st_size) != file.bytes {
             problem = "has \(status.st_size) bytes, and should have \(file.bytes)"

@@ -9,6 +9,8 @@ extension GradDBError {
         if message.contains("While lock file") || message.contains("lock hold by current process") {
             kind = .locked
             remedy = "; another process is writing to it: wait until it has finished"
+        } else if message.contains("error_if_exists") {
+            return GradDBError(.failed, "there is a database at \(path) already")
         } else if message.hasPrefix("Corruption") || message.contains("checksum mismatch")
             || message.contains("truncated record") || message.contains("larger than file length")
             || message.contains("while mmap file") && message.contains("Invalid argument")

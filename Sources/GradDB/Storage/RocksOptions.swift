@@ -55,6 +55,7 @@ final class RocksOptions {
 
     private func configureDatabase(_ mode: RocksStore.Mode) {
         rocksdb_options_set_create_if_missing(database, mode == .creating ? 1 : 0)
+        rocksdb_options_set_error_if_exists(database, mode == .creating ? 1 : 0)
         rocksdb_options_set_create_missing_column_families(database, mode == .creating ? 1 : 0)
         rocksdb_options_set_max_open_files(database, Int32(Self.mostOpenFiles))
         rocksdb_options_set_allow_mmap_reads(database, mode.isReading ? 1 : 0)

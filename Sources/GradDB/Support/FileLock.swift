@@ -31,6 +31,15 @@ package final class FileLock {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
+    /// Whether the file that is locked is still the one at a path: whoever had the lock before may have
+    /// removed or renamed it.
+    package func isOf(_ path: String) -> Bool {
+        var locked = stat()
+        var found = stat()
+        return fstat(descriptor, &locked) == 0 && stat(path, &found) == 0
+            && locked.st_dev == found.st_dev && locked.st_ino == found.st_ino
+    }
+
     /// Whether someone holds the lock right now; a file that is not there is not locked.
     package static func isHeld(_ path: String) -> Bool {
         let file = open(path, O_RDONLY | O_CLOEXEC)
