@@ -110,11 +110,13 @@ FOUND = [
     # It did not look again, and emptied the catalog of the database that was there by then.
     (PAIRS[0], "rename", 0, "runs/db"),
     # It took the other's backups for something that has none.
-    (next(p for p in PAIRS if p.before == "backup"), "list", 0, "/backups"),
+    (Pair("backup", BACK_UP, BACK_UP), "list", 0, "/backups"),
     # It had let go of its lock, and the other one removed its files.
-    (next(p for p in PAIRS if p.before == "backup-restore"), "rename", 0, "runs/restored"),
+    (Pair("backup-restore", RESTORE, RESTORE), "rename", 0, "runs/restored"),
     # It took for missing what it had open, and the other needed no more.
-    (next(p for p in PAIRS if p.first == "check --deep"), "stat", -1, ".sst"),
+    (Pair("gc", "check --deep", "gc"), "stat", -1, ".sst"),
+    # It had found what the other removed before it could be locked.
+    (Pair("stage-1", STAGE_1, ABANDON), "make", 0, "/lock"),
 ]
 
 

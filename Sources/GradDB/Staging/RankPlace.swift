@@ -73,7 +73,14 @@ final class RankPlace {
                 try before.table(name).document.table, checkpoint: options.checkpoint, in: path,
                 catalog: before.catalog, kernels: kernels)
         else { return nil }
-        guard let lock = try FileLock(directory.lockPath, .shared) else {
+        let taken: FileLock?
+        do {
+            taken = try FileLock(directory.lockPath, .shared)
+        } catch  where access(directory.path, F_OK) != 0 {
+            // Committed or abandoned since.
+            return nil
+        }
+        guard let lock = taken else {
             throw GradDBError(
                 .locked,
                 "the staged ingest of table '\(name)' at checkpoint '\(options.checkpoint)' is being "
