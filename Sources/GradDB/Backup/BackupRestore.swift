@@ -135,6 +135,7 @@ private struct DatabasePlace {
             try requireFree()
             throw error
         }
-        throw GradDBError(.locked, "another process is restoring into \(path)")
+        throw GradDBError(
+            .locked, "another process is restoring into \(path): wait until it has finished")
     }
 }
