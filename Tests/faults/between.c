@@ -59,18 +59,14 @@ static void pass_file(const char *what, int file) {
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-static int open_at(int directory, const char *path, int flags, mode_t mode) {
-    pass(flags & O_CREAT ? "make" : "open", path);
-    return openat(directory, path, flags, mode);
-}
-
 #define OPEN(name)                                                                                \
     int name(const char *path, int flags, ...) {                                                  \
         va_list list;                                                                             \
         va_start(list, flags);                                                                    \
         mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;                   \
         va_end(list);                                                                             \
-        return open_at(AT_FDCWD, path, flags, mode);                                              \
+        pass(flags & O_CREAT ? "make" : "open", path);                                            \
+        return openat(AT_FDCWD, path, flags, mode);                                               \
     }
 OPEN(open)
 OPEN(open64)

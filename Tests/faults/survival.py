@@ -2,7 +2,6 @@
 database opens at the state before the step or after it, whole; every stored byte is sound; the next
 writer repairs what is left, and the step, run again, ends where it would have ended."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import worn
@@ -80,14 +79,3 @@ def in_parallel(function, items):
     """Calls a function for each item, on all processors; fails with the first failure."""
     with ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(function, items))
-
-
-def removed_afterwards(function):
-    """Calls a function with each directory, and removes it if all was well."""
-
-    def call(directory, *arguments):
-        result = function(directory, *arguments)
-        shutil.rmtree(directory)
-        return result
-
-    return call

@@ -5,6 +5,7 @@ has done nothing."""
 
 import itertools
 import random
+import shlex
 import shutil
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ INGEST_OTHER = "ingest t {inputs}/s1.safetensors --metadata {inputs}/s1.jsonl --
 CREATE = "create t --layer grad:128:int8 --projector sketch,seed=3 --field part:int --field text:string"
 STAGE_0 = INGEST.replace("c4", "c3") + " --rank 0/2"
 STAGE_1 = INGEST_OTHER.replace("c4", "c3") + " --rank 1/2"
-QUERY = "query SELECT~row,text~FROM~t~SCORE~dot~TO~'{inputs}/query.safetensors'~ACROSS~ALL~ALL~EXACT"
+QUERY = "query \"SELECT row, text FROM t SCORE dot TO '{inputs}/query.safetensors' ACROSS ALL ALL EXACT\""
 DELETE = "delete t --where part=3"
 REWRITE = f"{DELETE}; compact t --all; expire t --keep-last 1; gc"
 BACK_UP = "backup create {world}/backups"
@@ -123,15 +124,15 @@ FOUND = [
 class Together:
     """A pair of commands, and all that may come of them."""
 
-    def __init__(self, script, library, pair):
-        self.script, self.library, self.pair = script, library, pair
+    def __init__(self, script, between, pair):
+        self.script, self.between, self.pair = script, between, pair
         self.directory = script.directory / f"together-{next(numbers)}"
         self.directory.mkdir()
         self.known = {}
 
     def command(self, words, world):
-        words = [word.format(world=world, inputs=self.script.inputs) for word in words.split()]
-        return [*(word.replace("~", " ") for word in words), "--db", world / self.pair.database, "--json"]
+        words = [word.format(world=world, inputs=self.script.inputs) for word in shlex.split(words)]
+        return [*words, "--db", world / self.pair.database, "--json"]
 
     def commands(self, world):
         seconds = [self.command(words, world) for words in self.pair.second.split(";")]
@@ -142,7 +143,7 @@ class Together:
 
     def calls(self):
         world = self.world()
-        found = self.library.calls(self.commands(world)[0], world, f"{world}.calls")
+        found = self.between.calls(self.commands(world)[0], world, f"{world}.calls")
         shutil.rmtree(world)
         return found
 
@@ -172,9 +173,8 @@ class Together:
 
     def verify(self, at):
         world = self.world()
-        first, seconds = self.commands(world)
-        results = f"{world}.results"
-        first, seconds = self.library.run(first, world, at, seconds, results)
+        command, others = self.commands(world)
+        first, seconds = self.between.run(command, world, at, others, f"{world}.results")
         if seconds is None:
             # Threads make some calls more or fewer than they did when they were counted.
             return False

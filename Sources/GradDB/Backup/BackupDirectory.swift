@@ -70,14 +70,11 @@ struct BackupDirectory: Sendable {
         _ path: String, database: String
     ) throws -> (directory: BackupDirectory, lock: FileLock) {
         let marker = path + "/graddb-backups"
+        // Listed first: another process may write the marker, and then the rest, between the two looks.
+        let names = try names(in: path)
         if try DurableFiles.read(marker) == nil {
-            let names = try names(in: path)
-            // What a process leaves that is killed before it has written the marker; or one has written
-            // it since we looked, and makes the first backup.
-            guard
-                try Set(names).isSubset(of: ["lock", "graddb-backups.tmp"])
-                    || DurableFiles.read(marker) != nil
-            else {
+            // What a process leaves that is killed before it has written the marker.
+            guard Set(names).isSubset(of: ["lock", "graddb-backups.tmp"]) else {
                 throw GradDBError(
                     .failed, "\(path) is not empty and has no backups; choose a new directory")
             }

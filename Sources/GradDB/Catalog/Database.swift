@@ -85,19 +85,15 @@ public final class Database: Sendable {
 
     /// - Throws: `.failed` where something is at a path that is no empty directory.
     private static func requireFree(_ path: String) throws {
-        func refuseDatabase() throws {
-            guard !exists(at: path) else {
-                throw GradDBError(.failed, "there is a database at \(path) already")
-            }
+        // Listed first: another process may make a database here between the two looks.
+        let contents = try? FileManager.default.contentsOfDirectory(atPath: path)
+        guard !exists(at: path) else {
+            throw GradDBError(.failed, "there is a database at \(path) already")
         }
-        try refuseDatabase()
-        guard let contents = try? FileManager.default.contentsOfDirectory(atPath: path),
-            !contents.isEmpty
-        else { return }
-        // Another process may have made it since.
-        try refuseDatabase()
-        throw GradDBError(
-            .failed, "\(path) is not empty and not a database; choose a new directory")
+        guard contents?.isEmpty ?? true else {
+            throw GradDBError(
+                .failed, "\(path) is not empty and not a database; choose a new directory")
+        }
     }
 
     /// Makes a database in a directory, where it has none: another process may have made one, and
